@@ -22,7 +22,7 @@ from ensemble.rated_systems import ONE_SYSTEM
 from meta.comparison.systems.compare_systems import ScoredSystems, compare_systems
 from meta.comparison.systems.system_comparison import SystemComparison
 from meta.regressor import MetaRegressor
-from meta.score_columns import FLAGS, OUT_OF_RANGE, STACK, bin_columns
+from meta.score_columns import STACK, bin_columns
 from meta.uncertainty.system_error import SystemLevelError
 
 
@@ -240,27 +240,6 @@ def data_of_frame(
         cross_fitted=[],
         notes=(),
     )
-
-
-def scored_frame(data: RateLessData, scores: Scores | None) -> pd.DataFrame:
-    """The compared clips with columns as ``predict_mos`` writes them.
-
-    Parameters
-    ----------
-    data : RateLessData
-    scores : Scores, or None
-        Of the stack, whose marks and flags come too.
-    """
-    names = {
-        f"pred_{aspect}{end}": f"{aspect}{end}"
-        for aspect in data.aspects
-        for end in ("", "_low", "_high")
-    }
-    frame = data.clips.rename(columns=names)
-    if scores is not None:
-        marks = [name for name in (OUT_OF_RANGE, FLAGS) if name in scores.frame]
-        frame = frame.merge(scores.frame[["clip_id", *marks]], on="clip_id", how="left")
-    return frame
 
 
 def compare_data(

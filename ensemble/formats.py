@@ -6,22 +6,26 @@ there.
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from base_models.bins import ScoreBins
 from base_models.clip_status import OK
 from base_models.clips.read_clips import SetAside
+from base_models.clips.tables.formulas import safe_cell
 from base_models.errors import UsageError, one_of
-from base_models.files import nan_to_none
+from base_models.files import nan_to_none, to_json
 from base_models.optional_libraries import LazyLibrary, require
 from base_models.scales import Scale
 from meta.score_columns import KEPT, STATUS, bin_columns
@@ -150,15 +154,21 @@ class OutputFormat:
         Takes a table of scores and the scored aspects; returns the bytes of a file.
     encode_distributions : callable, or None
         The same of `Distributions`; None where the format has no place for them.
+    holds_every_row : bool
+        Whether rows without scores have a place in it.
     """
 
     suffix: str
     encode: Callable[[pd.DataFrame, Sequence[str]], bytes]
     encode_distributions: Callable[[Distributions], bytes] | None = None
+    holds_every_row: bool = True
 
 
 def csv_table(frame: pd.DataFrame, decimals: int | None = None) -> bytes:
     """Encode any table as csv, with a header and without the index.
+
+    Text that a spreadsheet would run as a formula is written as
+    `base_models.clips.tables.formulas.safe_cell` writes it.
 
     Parameters
     ----------
@@ -167,8 +177,21 @@ def csv_table(frame: pd.DataFrame, decimals: int | None = None) -> bytes:
         Of floating-point columns; by default as many as tell them apart.
     """
     float_format = None if decimals is None else f"%.{decimals}f"
-    text: str = frame.to_csv(index=False, float_format=float_format)
+    safe = frame.rename(columns=_safe)
+    has_returns = False
+    for place, name in enumerate(frame.columns):
+        if not is_numeric_dtype(frame[name]):
+            cells = frame[name].map(_safe)
+            has_returns |= any("\r" in cell for cell in cells if isinstance(cell, str))
+            safe.isetitem(place, cells)
+    # The writer would leave a carriage return bare, which ends a line to readers.
+    quoting = csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL
+    text: str = safe.to_csv(index=False, float_format=float_format, quoting=quoting)
     return text.encode()
+
+
+def _safe(value: object) -> object:
+    return safe_cell(value) if isinstance(value, str) else value
 
 
 def answer(predictions: pd.DataFrame, aspects: Sequence[str]) -> str:
@@ -215,6 +238,20 @@ def _encode_answer(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
     return answer(frame, aspects).encode()
 
 
+ANSWER_FILE = "answer.txt"
+"""What the challenge demands that the file within a submission is called."""
+
+
+def _encode_zip(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        # The usual date of such a file, so that equal scores are equal bytes.
+        info = zipfile.ZipInfo(ANSWER_FILE, (1980, 1, 1, 0, 0, 0))
+        info.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(info, answer(frame, aspects))
+    return buffer.getvalue()
+
+
 def _distributions_csv(distributions: Distributions) -> bytes:
     # Two digits more than scores have: 20 rounded bins still sum to 1.
     return csv_table(distributions.frame, decimals=8)
@@ -238,11 +275,17 @@ def _distributions_parquet(distributions: Distributions) -> bytes:
     centers = next(iter(known.values())) if is_shared else known
     columns = distributions.with_lists().to_dict("list")
     table = pa.table(columns, pa.schema(fields, {BIN_CENTERS: json.dumps(centers)}))
+    return _parquet_bytes(table)
+
+
+def _parquet_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     return buffer.getvalue()
 
 
+RECORD = b"stackedmos"
+"""Key of the metadata of a parquet file of scores: how these came about, as JSON."""
 BIN_CENTERS = b"bin_centers"
 """Key of the metadata of a parquet file: a JSON list of the centres of the bins, or an
 object with such a list for each aspect, where these are on different scales."""
@@ -251,7 +294,8 @@ FORMATS = {
     "csv": OutputFormat(".csv", _encode_csv, _distributions_csv),
     "jsonl": OutputFormat(".jsonl", _encode_jsonl, _distributions_jsonl),
     "parquet": OutputFormat(".parquet", _encode_parquet, _distributions_parquet),
-    "answer": OutputFormat(".txt", _encode_answer),
+    "answer": OutputFormat(".txt", _encode_answer, holds_every_row=False),
+    "answer.zip": OutputFormat(".zip", _encode_zip, holds_every_row=False),
 }
 
 
@@ -269,8 +313,19 @@ def check_format(name: str) -> str:
     return name
 
 
-def encode_scores(scores: Scores, name: str) -> bytes:
+def encode_scores(
+    scores: Scores, name: str, record: Mapping[str, Any] | None = None
+) -> bytes:
     """Encode scores in one of `FORMATS`.
+
+    Parameters
+    ----------
+    scores : Scores
+    name : str
+        Of the format.
+    record : mapping, optional
+        How they came about. A parquet file has it as JSON in its metadata, under the
+        key `RECORD`; other formats have no place for it.
 
     Raises
     ------
@@ -279,7 +334,11 @@ def encode_scores(scores: Scores, name: str) -> bytes:
     """
     check_format(name)
     # The answer format has no place for rows without scores.
-    frame = scores.usable if name == "answer" else scores.frame
+    frame = scores.frame if FORMATS[name].holds_every_row else scores.usable
+    if name == "parquet" and record is not None:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        metadata = {**table.schema.metadata, RECORD: to_json(nan_to_none(record))}
+        return _parquet_bytes(table.replace_schema_metadata(metadata))
     return FORMATS[name].encode(frame, scores.aspects)
 
 

@@ -62,7 +62,7 @@ LEVELS = {
             "evaluate_arrays",
             "rate_less",
         },
-        {"hub", "compare_systems"},
+        {"hub", "compare_systems", "answered_clips"},
         {"estimator", "compare_predictions"},
         {"scoring", "stacking", "papers"},
         {"attention"},

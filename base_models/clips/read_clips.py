@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from base_models.clip_status import UNREADABLE
+from base_models.clip_status import BAD_ROW, DUPLICATE, UNREADABLE
 from base_models.clips import musiceval
 from base_models.clips.columns import (
     CLIP_COLUMNS,
@@ -58,6 +58,7 @@ from base_models.clips.rows.standard_columns import (
 from base_models.clips.rows.validate import validate_clips
 from base_models.clips.segments.table_times import check_times, with_segments
 from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
+from base_models.clips.tables.scored_rows import without_unscored
 from base_models.clips.text_table import TextTable
 from base_models.errors import ClipError, UsageError, some
 from base_models.scales import Ends, LabelScales
@@ -418,7 +419,8 @@ def _read_table(
     if path.is_dir() or musiceval.is_list(path):
         return StandardTable(musiceval.read_tree(path, problems), {}), None, []
     if is_table(path):
-        cells = read(path)
+        # Of scores, rows that repeat another or hold a bad cell were refused before.
+        cells = without_unscored(read(path), (DUPLICATE, BAD_ROW))
         given = list(cells.columns)
         standard = with_segments(cells, path, reading)
         if standard.table.embedded:

@@ -41,6 +41,7 @@ from ensemble.cli.shared.options import (
     add_system_truth_option,
     seed,
 )
+from ensemble.cli.shared.output.eval_list import add_eval_list_option, check_answer
 from ensemble.cli.shared.output.output_files import (
     add_result_options,
     check_results,
@@ -139,6 +140,11 @@ def _add_file_options(parser: Options) -> None:
         type=str,
         help="only clips of train, dev or test; default: all labelled clips",
     )
+    add_eval_list_option(
+        files,
+        "instead of labels: check that PREDICTIONS, an answer.zip or answer.txt, is "
+        "what the challenge takes for the clips of this list",
+    )
 
 
 def _add_interval_options(parser: Options) -> None:
@@ -175,6 +181,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
         return run_deletion(options)
     # Without --deletion its options would be ignored without a word.
     refuse_deletion_options(options)
+    if options.eval_list is not None:
+        return check_answer(options)
     _take_labels(options)
     check_results(
         options,

@@ -378,10 +378,15 @@ def _show_report(folder: Path) -> Sequence[str]:
     for line in opening_lines(sections):
         say(line)
     screen = Screen()
-    for table in screen_tables(sections):
+    # The first table is that of the verdict; a screen of many is read by nobody.
+    tables = list(screen_tables(sections))
+    for table in tables if is_verbose() else tables[:1]:
         screen.print(table)
-    if content.values.get("fitted_rows") and not is_verbose():
-        say("the board of the rows that the stack was fitted on: in the report, or -v")
+    hidden = ["other tables"] if len(tables) > 1 else []
+    if content.values.get("fitted_rows"):
+        hidden.append("the board of the rows that the stack was fitted on")
+    if hidden and not is_verbose():
+        say(f"{', '.join(hidden)}: in the report, or -v")
 
     # The last of the closing lines are those of the verdict.
     lines = list(closing_lines(sections))

@@ -35,6 +35,12 @@ from ensemble.cli.shared.options import (
     Options,
     add_predictor_scales_option,
 )
+from ensemble.cli.shared.output.eval_list import (
+    ANSWER_FORMATS,
+    add_eval_list_option,
+    check_listed,
+    check_scored,
+)
 from ensemble.cli.shared.output.output_files import (
     STDOUT,
     add_json_option,
@@ -44,6 +50,7 @@ from ensemble.cli.shared.output.report_options import (
     add_report_options,
     check_report_options,
 )
+from ensemble.cli.shared.output.score_notes import say_disagreement, say_systems
 from ensemble.cli.shared.output.score_output import (
     output_format,
     put_distributions,
@@ -52,6 +59,7 @@ from ensemble.cli.shared.output.score_output import (
     say_audio,
     say_range,
 )
+from ensemble.cli.shared.output.score_record import record_file, score_record
 from ensemble.cli.shared.pairs.best_of_command import keep_best, put_paths
 from ensemble.cli.shared.pairs.pair_command import compare_pairs_of
 from ensemble.cli.shared.pairs.pair_options import (
@@ -197,8 +205,9 @@ def _add_output_options(parser: Options) -> None:
         "--out",
         type=str,
         metavar="FILE",
-        help="file to write; its suffix (.csv .jsonl .parquet .txt) is the format; -: "
-        "standard output, as csv; default: a table on a terminal, csv in a pipe",
+        help="file to write; its suffix (.csv .jsonl .parquet .txt .zip) is the "
+        "format; -: standard output, as csv; default: a table on a terminal, csv in a "
+        "pipe",
     )
     add(
         "--format",
@@ -224,6 +233,11 @@ def _add_output_options(parser: Options) -> None:
         metavar="COLUMN",
         help="columns of the table that stand beside the scores, as they were written; "
         "all or none; default: system_id prompt",
+    )
+    add_eval_list_option(
+        output,
+        "with -o answer.zip: the clips that the challenge asks for; an answer that it "
+        "would not take is refused, with all that is wrong",
     )
     add_over_time_option(output)
     add(
@@ -252,6 +266,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     check_outputs(
         {
             "--out": options.out,
+            "the record of --out": record_file(options.out, form),
             "--distributions": options.distributions,
             "--over-time": options.over_time,
             "--json": options.json,
@@ -365,13 +380,13 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     )
     if stack.demo_:
         say(DEMO_NOTE)
-    _say_disagreement(stack, scores)
+    say_disagreement(stack, scores)
     say_notes(notes)
     say_range(scores)
 
-    _put_results(options, scores, form)
+    _put_results(options, scores, form, given=scores.frame.iloc[:, :2])
     put_answer(options, stack, scores)
-    return say_set_aside(scores.set_aside)
+    return say_set_aside(scores.set_aside, _list_of(options, form))
 
 
 def _read_predictions(
@@ -410,6 +425,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     rows = _read_rows(options)
     # A column that is not there is said before anything is scored.
     rows.keep(options.keep)
+    check_listed(options, form, rows.given["clip_id"])
     clips = rows.clips
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
@@ -456,19 +472,20 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     _say_about_clips(options, stack, scores, windowed=windowed)
     if options.by_system:
-        _say_systems(stack, clips, scores.aspects)
+        say_systems(stack, clips, scores.aspects)
     say_range(scores)
     say_audio(scores)
 
     scores = keep_best(options, stack, clips, scores)
-    _put_results(options, scores, form, windowed=windowed)
+    _put_results(options, scores, form, given=rows.given, windowed=windowed)
     put_answer(options, stack, scores)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     if options.explain and windowed is not None:
         draw_over_time(options.explain, windowed)
     return max(
-        say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
+        say_without_prompt(scores.without_prompt),
+        say_set_aside(scores.set_aside, _list_of(options, form)),
     )
 
 
@@ -500,7 +517,7 @@ def _say_about_clips(
     scale_note = stack.scales_.note(scores.aspects)
     if scale_note and not options.predictions:
         say(f"note: {scale_note}")
-    _say_disagreement(stack, scores)
+    say_disagreement(stack, scores)
     if scores.left_out:
         left_out = ", ".join(scores.left_out)
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
@@ -512,17 +529,34 @@ def _say_about_clips(
         say(f"note: {note}")
 
 
+def _list_of(options: Namespace, form: str | None) -> str | None:
+    """The file that has a row for each clip that was set aside."""
+    if options.out == STDOUT or form in (*ANSWER_FORMATS, PATHS):
+        return None
+    out: str | None = options.out
+    return out
+
+
 def _put_results(
     options: Namespace,
     scores: Scores,
     form: str | None,
+    given: pd.DataFrame,
     windowed: WindowedScores | None = None,
 ) -> None:
     """Write or print scores, and whatever else is asked for in files."""
+    check_scored(options, form or "", scores)
+    record = score_record(options, given, scores)
     if not put_paths(options, scores):
-        put_scores(scores, options.out, form, level=options.level)
+        put_scores(scores, options.out, form, level=options.level, record=record)
     if options.json:
-        put_facts(scores, options.json, level=options.level, windowed=windowed)
+        put_facts(
+            scores,
+            options.json,
+            level=options.level,
+            windowed=windowed,
+            record=record,
+        )
     if scores.distributions is not None and options.distributions:
         put_distributions(scores.distributions, options.distributions)
     if windowed is not None and options.over_time:
@@ -542,44 +576,6 @@ def _cross_fitted(
     crossed, notes = cross_fitted(stack, named)
     say_notes(notes)
     return crossed, named
-
-
-def _say_disagreement(stack: StackedMOS, scores: Scores) -> None:
-    """Say what the columns ``<aspect>_sd`` are worth, where there are any."""
-    regressor = stack.final_estimator_
-    shown = []
-    for aspect, disagreement in zip(
-        regressor.aspects_, regressor.disagreements_, strict=True
-    ):
-        if disagreement is None or aspect not in scores.aspects:
-            continue
-        shown.append(aspect)
-        if not disagreement.is_calibrated:
-            say(
-                f"note: {aspect}_sd is the plain mean of what "
-                f"{some(disagreement.models)} expect; there were too few single "
-                "ratings to calibrate it"
-            )
-    # Measured by fit_meta, on clips that were not fitted on.
-    for note in getattr(stack, "disagreement_notes_", ()):
-        if note.partition(":")[0] in shown:
-            say(f"note: {note}")
-
-
-def _say_systems(
-    stack: StackedMOS, clips: pd.DataFrame, aspects: Sequence[str]
-) -> None:
-    """Say which systems of the clips have intervals of their own."""
-    regressor = stack.final_estimator_
-    systems = dict.fromkeys(clips["system_id"])
-    for aspect in aspects:
-        calibration = regressor.calibrations_[regressor.aspects_.index(aspect)]
-        known = set() if calibration is None else calibration.own_groups
-        own = [system for system in systems if system in known]
-        say(
-            f"note: {aspect}: {len(own)} of {len(systems)} systems have intervals of "
-            f"their own ({some(own) if own else 'none had enough rated clips'})"
-        )
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from base_models.clips.tables.read_table import (
     read_table,
     table_file,
 )
+from base_models.clips.tables.scored_rows import without_unscored
 from base_models.clips.text_table import TextTable, check_is_file, split_lines
 from base_models.errors import UsageError, some
 from ensemble.prediction_files.prediction_word import PredictionFile
@@ -42,6 +43,7 @@ def read_file_table(file: PredictionFile, aspects: Sequence[str]) -> TextTable:
         of another length.
     """
     table = _read_table(file.path, aspects)
+    table = without_unscored(table)
     if table.n_rows == 0:
         raise UsageError(f"{file.path} holds no predictions.")
     if file.ids is None:

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ensemble.reporting.answers.terms import MSE, SRCC
 from ensemble.reporting.number_text import cell_text
 from ensemble.reporting.page import page
 from ensemble.reporting.section import (
+    SUMMARY,
     Paragraph,
+    Provenance,
     Record,
     Section,
     TextTable,
@@ -25,6 +28,10 @@ CURVE_TITLES = (
     "judged on",
     "draws",
 )
+_LIMITS = (
+    "Not to be concluded: that the adapted stack does as well on clips of yet another "
+    "kind; clips like those that it was adapted to are what this is about.",
+)
 
 
 def adaptation_sections(values: Mapping[str, Any]) -> Iterator[Section]:
@@ -39,18 +46,29 @@ def adaptation_sections(values: Mapping[str, Any]) -> Iterator[Section]:
         yield _curve(values["curve"], values["next_ratings"])
 
 
-def adaptation_page(values: Mapping[str, Any]) -> str:
-    """The page of an adapted stack."""
+def adaptation_page(
+    values: Mapping[str, Any], provenance: Provenance | None = None
+) -> str:
+    """The page of an adapted stack.
+
+    Parameters
+    ----------
+    values : those of adaptation.json
+    provenance : how the adaptation came about
+    """
+    text = f"Stack {values['stack']}, adapted to the rated clips of {values['source']}."
+    said = [f"{record['sentence']}." for record in values["adaptation"]]
     intro = Section(
+        title="In short",
         paragraphs=(
-            Paragraph(
-                f"Stack {values['stack']}, adapted to the rated clips of "
-                f"{values['source']}."
-            ),
-        )
+            Paragraph(text),
+            *(Paragraph(sentence, kind="verdict") for sentence in said),
+        ),
+        points=_LIMITS,
+        reader=SUMMARY,
     )
     sections = [intro, *adaptation_sections(values)]
-    return page(f"Adapted stack on {values['source']}", sections)
+    return page(f"Adapted stack on {values['source']}", sections, provenance)
 
 
 def _kept(records: list[Record]) -> Section:
@@ -75,8 +93,9 @@ def _kept(records: list[Record]) -> Section:
     table = TextTable.plain(TITLES, rows)
     return Section(
         title=title,
-        paragraphs=(Paragraph(text), *(Paragraph(f"{line}.") for line in lines)),
+        paragraphs=(Paragraph(text),),
         tables=(table,),
+        terms=(MSE, SRCC),
         screen_tables=(replace(table, title=title),),
         closing_lines=lines,
     )
@@ -122,6 +141,7 @@ def _curve(records: list[Record], forecasts: list[Record]) -> Section:
         title=title,
         paragraphs=(Paragraph(text), *(Paragraph(f"{line}.") for line in lines)),
         tables=(table,),
+        terms=(MSE, SRCC),
         screen_tables=(replace(table, title=title),),
         closing_lines=lines,
     )

@@ -73,7 +73,7 @@ def draw_scores(
         rated,
         predicted,
         s=9,
-        alpha=0.35,
+        alpha=0.5,
         color=BLUE,
         label="clips",
         rasterized=len(rated) > MANY_CLIPS,
@@ -99,7 +99,7 @@ def draw_scores(
         aspect="equal",
     )
     axes.set_xticks(np.arange(1, 6))
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="upper left")
 
 
 def draw_contributions(axes: Axes, table: pd.DataFrame) -> None:
@@ -153,8 +153,8 @@ def draw_coverage(axes: Axes, table: pd.DataFrame) -> None:
         spread,
         color=BLUE,
         ecolor=GREY,
+        linestyle="-",
         marker="o",
-        markersize=4,
     )
     axes.set(
         xlim=(0.4, 1),

@@ -21,7 +21,8 @@ from ensemble.reporting.figures import svg
 from ensemble.reporting.page_audio import PageAudio
 from ensemble.reporting.page_parts.strip_svg import strip_svg
 from ensemble.reporting.page_parts.table_cells import (
-    column_kinds,
+    cell_text,
+    columns_of,
     level_places,
     shown,
     sort_key,
@@ -34,6 +35,9 @@ from ensemble.screen.literal import literal
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+_SEEN_AT_A_GLANCE = 3
+"""Headings up to which a page needs no table of contents."""
 
 
 @dataclass(frozen=True)
@@ -81,20 +85,20 @@ def page(
     audio : what players play; None for nothing
     """
     script = sort_script()
+    audio = audio or PageAudio()
     groups = list(_groups(sections))
     facts = _facts(provenance) if provenance else []
     return _template().render(
         title=title,
         made=_made(provenance) if provenance else "",
         groups=groups,
-        # A page of a few parts is seen at a glance.
-        contents=sum(bool(part.section.title) for g in groups for part in g.parts) > 3,
+        contents=len(list(_titles(groups))) > _SEEN_AT_A_GLANCE,
         facts=facts,
         marks=TermMarks(sections),
-        audio=audio or PageAudio(),
+        audio=audio,
         style=_own_text(page_style()),
         script=_own_text(script),
-        policy=_policy(script),
+        policy=_policy(script, audio),
     )
 
 
@@ -122,11 +126,11 @@ def _template() -> Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(shown=shown, literal=literal)
+    environment.filters.update(shown=shown, literal=literal, cell_text=cell_text)
     environment.globals.update(
         svg=svg,
         strip=strip_svg,
-        column_kinds=column_kinds,
+        columns_of=columns_of,
         level_places=level_places,
         sort_key=sort_key,
         table_name=table_name,
@@ -150,6 +154,13 @@ def _groups(sections: Sequence[Section]) -> Iterator[Group]:
             yield Group("", "", tuple(parts))
 
 
+def _titles(groups: Sequence[Group]) -> Iterator[str]:
+    """The headings of a page."""
+    for group in groups:
+        titles = (group.title, *(part.section.title for part in group.parts))
+        yield from filter(None, titles)
+
+
 def _made(provenance: Provenance) -> str:
     """The line below the title: what, when, by which version."""
     version = f"stackedmos {provenance.version}" if provenance.version else ""
@@ -171,7 +182,7 @@ def _facts(provenance: Provenance) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts.items() if value]
 
 
-def _policy(script: str) -> str:
+def _policy(script: str, audio: PageAudio) -> str:
     """A Content-Security-Policy under which nothing runs or loads but what is here."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     rules = (
@@ -181,7 +192,7 @@ def _policy(script: str) -> str:
         "style-src 'unsafe-inline'",
         # Dots of very many clips are an image inside their chart.
         "img-src data:",
-        "media-src 'self' file: data:",
+        f"media-src {audio.allowed}",
         "base-uri 'none'",
         "form-action 'none'",
     )

@@ -12,6 +12,8 @@ from urllib.parse import quote
 import soundfile
 
 from base_models.clips.audio import load_audio
+from base_models.clips.parquet.embedded_audio import row_of_reference
+from base_models.clips.segments.reference import segment_of
 from base_models.errors import ClipError, UsageError
 from ensemble.reporting.section import Player
 
@@ -52,21 +54,36 @@ class PageAudio:
                 "write the page to a file, or choose embed or none."
             )
 
+    @property
+    def allowed(self) -> str:
+        """Where sound may come from, as a Content-Security-Policy says it."""
+        return {LINK: "'self' file: data:", EMBED: "data:", NONE: "'none'"}[self.mode]
+
     def source(self, player: Player) -> str:
         """The address for an ``<audio>`` element; "" where there is no sound."""
-        if self.mode == LINK:
+        if self.mode == NONE:
+            return ""
+        # Sound inside a table is no file that could be linked to.
+        is_file = row_of_reference(_file_of(player.path)) is None
+        if self.mode == LINK and is_file:
             return self._link(player.path)
-        if self.mode == EMBED:
-            return _embedded(player.path)
-        return ""
+        return _embedded(player.path)
 
     def _link(self, path: str) -> str:
         """The way from the page to the file, with the fragment of a segment."""
-        file, mark, times = path.partition("#t=")
+        file = _file_of(path)
+        # `__post_init__` has seen to it.
         assert self.folder is not None
         way = os.path.relpath(file, self.folder)
-        # A colon would make a scheme of what stands before it.
-        return quote(Path(way).as_posix()) + mark + times
+        # Quoted, since what stands before a colon would be a scheme, and after a
+        # question mark or a hash no name.
+        return quote(Path(way).as_posix()) + path.removeprefix(file)
+
+
+def _file_of(path: str) -> str:
+    """The file or row of a table that a name of audio is of."""
+    segment = segment_of(path)
+    return path if segment is None else segment.source
 
 
 def _embedded(path: str) -> str:

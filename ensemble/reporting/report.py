@@ -41,6 +41,8 @@ class Report:
     audio : clip id to its audio, for the players of the page
     folder : where the page will be, from which it links to audio; None plays nothing
     provenance : how these numbers came about, or None
+    out_of_fold : base models whose predictions for the rows of the fit are known to be
+        out of fold; that they name no clips of their training is no gap in the audit
     """
 
     learner: str
@@ -56,6 +58,7 @@ class Report:
     audio: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     provenance: Provenance | None = None
+    out_of_fold: tuple[str, ...] = ()
 
     @property
     def assessment(self) -> Assessment:
@@ -103,6 +106,7 @@ class Report:
             "disagreement": {rows: nan_to_none(assessment.disagreement)},
             "systems": {rows: nan_to_none(assessment.systems)},
             "audit": self.audit.to_json(),
+            "out_of_fold": list(self.out_of_fold),
         }
 
     @property
@@ -150,7 +154,8 @@ class Report:
         if self.folder is not None:
             audio = PageAudio(LINK, self.folder)
         return page(
-            f"Stack report: {self.learner} on {self.source}",
+            # The line below it has the whole path.
+            f"Stack report: {self.learner} on {'/'.join(Path(self.source).parts[-2:])}",
             sections_of(content),
             provenance=self.provenance,
             audio=audio,

@@ -8,6 +8,7 @@ cell of a table besides text, a strip or a player, has words for the terminal.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 """A row of a table in report.json: column to value, None where it is undefined."""
+_NUMBER = re.compile(r"[<>≈]?\s*[-+\N{MINUS SIGN}]?\d[\d.,]*")
+
 SUMMARY = "summary"
 DECIDE = "decide"
 DOUBT = "doubt"
@@ -193,6 +196,7 @@ class TextTable:
     title, note : what stands above and below it on the terminal; on the page, the
         section says it
     small : in small print: what is of little use to most readers
+    keep : titles of the columns that a narrow terminal keeps longest, besides the first
     """
 
     columns: tuple[Column, ...]
@@ -200,12 +204,25 @@ class TextTable:
     title: str = ""
     note: str = ""
     small: bool = False
+    keep: tuple[str, ...] = ()
 
     @classmethod
     def plain(cls, titles: Sequence[str], rows: Iterable[Sequence[Cell]]) -> TextTable:
         """A table in which no column and no row is special."""
         columns = tuple(Column(title) for title in titles)
         return cls(columns, tuple(Row(tuple(cells)) for cells in rows))
+
+    @property
+    def of_numbers(self) -> list[bool]:
+        """Of each column, whether it holds numbers and not texts.
+
+        At least half of what stands in it begins with a number: where one is missing, a
+        word may say why.
+        """
+        return [
+            _are_numbers([row.cells[k] for row in self.rows])
+            for k in range(len(self.columns))
+        ]
 
     @property
     def levels(self) -> list[tuple[str, list[str]]]:
@@ -218,6 +235,12 @@ class TextTable:
             else:
                 parts.extend(("", [title]) for title in titles)
         return parts
+
+
+def _are_numbers(cells: Sequence[Cell]) -> bool:
+    texts = [c for c in cells if isinstance(c, str) and c not in ("", "-")]
+    numbers = sum(bool(_NUMBER.match(text)) for text in texts)
+    return bool(texts) and 2 * numbers >= len(texts)
 
 
 @dataclass(frozen=True)

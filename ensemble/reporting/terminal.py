@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rich.text import Text
 
-from ensemble.reporting.section import Section, TextTable
+from ensemble.reporting.section import Player, Section, Strip, TextTable
 from ensemble.screen.tables import LiteralTable
 
 _IMPORTANCE = ("SRCC", "MSE", "LCC", "KTAU")
@@ -50,10 +50,28 @@ def literal_table(table: TextTable, elsewhere: str) -> LiteralTable:
     table : what is shown
     elsewhere : where columns that do not fit can be found
     """
+    table = _of_texts(table)
     parts = [_literal_table(part, elsewhere) for part in _parts(table)]
     if len(parts) == 1:
         return parts[0]
     return _literal_table(table, elsewhere, parts)
+
+
+def _of_texts(table: TextTable) -> TextTable:
+    """The table without columns of pictures and sounds, which a terminal has not."""
+    kept = [
+        k
+        for k in range(len(table.columns))
+        if not any(isinstance(row.cells[k], Strip | Player) for row in table.rows)
+    ]
+    return _with_columns(table, kept)
+
+
+def _with_columns(table: TextTable, kept: Sequence[int]) -> TextTable:
+    """These columns of a table, by number."""
+    rows = [replace(row, cells=tuple(row.cells[k] for k in kept)) for row in table.rows]
+    columns = tuple(table.columns[k] for k in kept)
+    return replace(table, columns=columns, rows=tuple(rows))
 
 
 def _parts(table: TextTable) -> Iterator[TextTable]:
@@ -63,13 +81,8 @@ def _parts(table: TextTable) -> Iterator[TextTable]:
         yield table
     for level in levels:
         kept = [k for k, c in enumerate(table.columns) if c.level in ("", level)]
-        rows = [
-            replace(row, cells=tuple(row.cells[k] for k in kept)) for row in table.rows
-        ]
         yield replace(
-            table,
-            columns=tuple(table.columns[k] for k in kept),
-            rows=tuple(rows),
+            _with_columns(table, kept),
             title=table.title if level == levels[0] else "",
             note=table.note if level == levels[-1] else "",
         )
@@ -79,9 +92,10 @@ def _literal_table(
     table: TextTable, elsewhere: str, parts: Sequence[LiteralTable] = ()
 ) -> LiteralTable:
     levels = {column.level[:3] for column in table.columns if column.level}
+    metrics = [f"{level} {name}" for level in levels for name in _IMPORTANCE]
     shown = LiteralTable(
         names=sum(not column.level for column in table.columns) if levels else 1,
-        importance=[f"{level} {name}" for level in levels for name in _IMPORTANCE],
+        importance=[*table.keep, *metrics],
         parts=parts,
         elsewhere=elsewhere,
         title=Text(table.title, style="italic"),
@@ -89,17 +103,24 @@ def _literal_table(
         # A terminal has no smaller print than fainter one.
         style="dim" if table.small else "none",
     )
-    for column in table.columns:
+    for column, is_number in zip(table.columns, table.of_numbers, strict=True):
         if column.level:
             title = f"{column.level[:3]} {column.title}"
             shown.add_column(title, justify="right", no_wrap=True)
+        elif is_number:
+            # A number that is broken reads as two; rather its column goes.
+            shown.add_column(column.title, justify="right", no_wrap=True)
         else:
             shown.add_column(column.title, overflow="fold")
 
-    # A line parts the aspects, which stand in the first column.
+    # A line parts the aspects, which stand in the first column. Where every row has a
+    # first cell of its own, there is nothing to part.
+    names = [row.words[0] for row in table.rows]
+    has_groups = len(set(names)) < len(names)
     for _, rows in itertools.groupby(table.rows, key=lambda row: row.words[0]):
         for row in rows:
             style = "bold" if row.kind == "stack" else None
             shown.add_row(*row.words, style=style)
-        shown.add_section()
+        if has_groups:
+            shown.add_section()
     return shown

@@ -12,8 +12,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from base_models.clip_status import DUPLICATE, OK
+from base_models.clip_status import DUPLICATE, NO_PREDICTION, OK
 from base_models.clips.read_clips import SetAside
+from base_models.errors import some
+from base_models.predictions import PredictionTable
 from ensemble.formats import Scores
 from meta.score_columns import FLAGS, KEPT, OUT_OF_RANGE, REASON, STATUS
 
@@ -45,6 +47,20 @@ def without_repeats(clips: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, SetAsi
         reason = f"its id stands in row {first_row[clip] + 1} already"
         repeats[row] = SetAside(clip, reason, status=DUPLICATE)
     return clips.iloc[list(first_row.values())].reset_index(drop=True), repeats
+
+
+def without_prediction(
+    tables: Sequence[PredictionTable], clip_ids: Sequence[str]
+) -> dict[int, SetAside]:
+    """The rows of clips that some model has not predicted, and which."""
+    held = {table.model: set(table.clip_ids) for table in tables}
+    refused = {}
+    for row, clip in enumerate(clip_ids):
+        lacking = [name for name, ids in held.items() if clip not in ids]
+        if lacking:
+            reason = f"no prediction of {some(lacking)}"
+            refused[row] = SetAside(clip, reason, status=NO_PREDICTION)
+    return refused
 
 
 def by_row(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from base_models.clip_status import NO_PREDICTION
 from base_models.clips.labels import text_gaps
 from base_models.clips.read_clips import SetAside
 from base_models.devices import cpu_threads
@@ -33,7 +32,13 @@ from ensemble.scoring.audio_flags import (
     mono_rules_of,
     needed_bandwidth,
 )
-from ensemble.scoring.every_row import by_row, every_row, kept_columns, without_repeats
+from ensemble.scoring.every_row import (
+    by_row,
+    every_row,
+    kept_columns,
+    without_prediction,
+    without_repeats,
+)
 from ensemble.scoring.prepared_stack import (
     PLACEHOLDER,
     clip_chunks,
@@ -276,16 +281,9 @@ def _without_unpredicted(
             "these clips (predict_mos FILE... --predictions FILE)."
         )
 
-    held = {table.model: set(table.clip_ids) for table in stored_tables(stack)}
-    set_aside = []
-    is_predicted = []
-    for clip in clips["clip_id"]:
-        lacking = [name for name, ids in held.items() if clip not in ids]
-        if lacking:
-            reason = f"no prediction of {some(lacking)}"
-            set_aside.append(SetAside(clip, reason, status=NO_PREDICTION))
-        is_predicted.append(not lacking)
-    return clips[is_predicted].reset_index(drop=True), set_aside
+    refused = without_prediction(stored_tables(stack), clips["clip_id"].tolist())
+    predicted = clips.drop(index=list(refused)).reset_index(drop=True)
+    return predicted, list(refused.values())
 
 
 # Of columns that hold no fractions, where there is no clip to tell.

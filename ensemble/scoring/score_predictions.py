@@ -1,7 +1,7 @@
 """Score clips from files of predictions: a fitted stack, without any audio.
 
-A clip that one base model lacks is not scored as if it had been predicted: it is an
-error, or filled from the other models where the stack was fitted to do so.
+A clip that one base model lacks is not scored as if it had been predicted: it is set
+aside, or filled from the other models where the stack was fitted to do so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.errors import UsageError
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
 from ensemble.prediction_files.predictor_scales import DeclaredScales
@@ -19,7 +20,11 @@ from ensemble.scoring.cross_fitted_stack import (
     cross_fitted,
     systems_of_predictions,
 )
-from ensemble.scoring.every_row import every_row, kept_columns
+from ensemble.scoring.every_row import (
+    every_row,
+    kept_columns,
+    without_prediction,
+)
 from meta.score_columns import (
     FLAGS,
     OUT_OF_RANGE,
@@ -70,8 +75,8 @@ def score_predictions(
     Raises
     ------
     UsageError
-        When a base model, or its prediction for a clip, is missing and the stack does
-        not fill gaps.
+        When a base model, or its prediction for every clip, is missing and the stack
+        does not fill gaps.
     """
     regressor = stack.final_estimator_
     layout = regressor.layout_
@@ -93,7 +98,16 @@ def score_predictions(
         notes = (*notes, *more)
 
     # Where clips have audio files, these stand here; predictions come without any.
-    clips = new.clips.assign(audio="")
+    given = new.clips.assign(audio="")
+    refused = {}
+    if not regressor.accepts_missing:
+        refused = without_prediction(tables, given["clip_id"].tolist())
+    clips = given.drop(index=list(refused)).reset_index(drop=True)
+    if clips.empty:
+        raise UsageError(
+            f"No clip has a prediction of every model: {refused[0].reason} for "
+            f"'{refused[0].clip_id}'. Predict the same clips with all of them."
+        )
     frame = scored_table(regressor, tables, clips, aspects=stack.aspects_, level=level)
     frame = stack.scales_.scored_table(frame, stack.aspects_)
     bins_of = None
@@ -117,10 +131,10 @@ def score_predictions(
         is_marked = check.out_of_range
     frame[FLAGS] = with_flag([""] * len(frame), OUT_OF_RANGE, is_marked)
     scores = Scores(
-        every_row(kept_columns(clips), frame, {}),
+        every_row(kept_columns(given), frame, refused),
         stack.aspects_,
         left_out=(),
-        set_aside=(),
+        set_aside=tuple(refused.values()),
         distributions=bins_of,
         scales=stack.scales_.of_scores(stack.aspects_),
         check=check,

@@ -41,6 +41,7 @@ from ensemble.prediction_files.predictor_scales import (
 from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 from ensemble.prediction_files.stack_scales import StackScales
 from ensemble.reporting.adaptation_page import adaptation_page
+from ensemble.reporting.section import Provenance
 from ensemble.stacking.stack_data import rows_of_clips
 from ensemble.workspace import STACK_ROLE, Workspace
 from meta.adaptation import AspectAdaptation, adapt
@@ -202,6 +203,7 @@ def adapt_stack(
     stack: Path | str,
     given: RatedPredictions,
     settings: AdaptSettings | None = None,
+    provenance: Provenance | None = None,
 ) -> Path:
     """Adapt a stored stack to rated clips and write the result.
 
@@ -213,6 +215,7 @@ def adapt_stack(
     stack : folder of the stack, which stays as it is
     given : the rated clips
     settings : None takes the defaults
+    provenance : how it came about, for the page
 
     Returns
     -------
@@ -271,7 +274,7 @@ def adapt_stack(
         }
         extra = {
             SUMMARY: to_json(values),
-            "adaptation.html": adaptation_page(values).encode(),
+            "adaptation.html": adaptation_page(values, provenance).encode(),
         }
         if len(curve):
             extra["curve.csv"] = curve.to_csv(index=False).encode()

@@ -191,6 +191,7 @@ def _fit_and_write(
         by_encoder=joint_contributions(
             stack.final_estimator_, stack.trial_, data.encoders
         ),
+        out_of_fold=data.out_of_fold,
         audio=data.audio,
         folder=folder,
         provenance=replace(

@@ -62,6 +62,7 @@ class StackData:
     scales : of the labels and of the base models' scores; None where all are the bins'
     audio : clip id to its audio, where it is known, for the players of the report
     data_hash : SHA-256 of the clips and their labels
+    out_of_fold : base models whose predictions to fit on are known to be out of fold
     """
 
     fit: PredictedRows
@@ -81,6 +82,7 @@ class StackData:
     scales: StackScales | None = None
     audio: Mapping[str, str] = field(default_factory=dict)
     data_hash: str = ""
+    out_of_fold: tuple[str, ...] = ()
 
     @classmethod
     def from_runs(
@@ -184,6 +186,7 @@ class StackData:
             scales=scales,
             audio=_audio(rated.frame),
             # The manifest has the hashes of the clips and their labels.
+            out_of_fold=tuple(chosen) if out_of_fold is not None else (),
             data_hash=sha256((of_data.data / MANIFEST).read_bytes()),
         )
 

@@ -17,6 +17,7 @@ from base_models.clips.bookkeeping import is_bookkeeping_of_ratings
 from base_models.clips.columns import CLIP_COLUMNS
 from base_models.clips.labels import SCALE, label_scales
 from base_models.clips.read_clips import ReadRows
+from base_models.clips.tables.formulas import safe_cell
 from base_models.errors import UsageError
 from base_models.files import atomic_write
 from base_models.scales import Scale
@@ -78,11 +79,11 @@ def write_cleaned_table(
     n_joined = 0
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow([safe_cell(name) for name in names])
     for cells in zip(*columns.values(), strict=True):
         joined = [_LINE_BREAK.sub(" ", cell) for cell in cells]
         n_joined += sum(one != other for one, other in zip(joined, cells, strict=True))
-        writer.writerow(joined)
+        writer.writerow([safe_cell(cell) for cell in joined])
     atomic_write(file, text.getvalue().encode())
     left_out = [clip for clip in rows.clips["clip_id"] if clip in set(without_audio)]
     return CleanedTable(len(clips), tuple(left_out), tuple(others), n_joined=n_joined)

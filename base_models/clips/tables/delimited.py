@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from base_models.clips.tables.encoding import read_any_text
+from base_models.clips.tables.formulas import original_cell
 from base_models.clips.tables.grid import Grid, counted
 from base_models.clips.tables.header import is_known_name
 from base_models.clips.tables.separators import (
@@ -63,6 +64,9 @@ def read_delimited(path: Path) -> TextTable:
         grid.numbers = list(range(1, len(lines) + 1))
     else:
         _read_rows(grid, text, separator)
+    # Only a file that was written so has any.
+    if "'" in text:
+        grid.rows = [[original_cell(cell) for cell in row] for row in grid.rows]
     return grid.to_table()
 
 

@@ -244,8 +244,14 @@ def say_without_prompt(clips_of_aspect: Mapping[str, Sequence[str]]) -> int:
     return CLIPS_SET_ASIDE if clips_of_aspect else ALL_WELL
 
 
-def say_set_aside(set_aside: Sequence[SetAside]) -> int:
-    """List the clips that were set aside; the exit code that follows from them."""
+def say_set_aside(set_aside: Sequence[SetAside], file: str | None = None) -> int:
+    """List the clips that were set aside; the exit code that follows from them.
+
+    Parameters
+    ----------
+    set_aside : all of them
+    file : that lists all of them too, where there is one
+    """
     if not set_aside:
         return ALL_WELL
 
@@ -255,5 +261,6 @@ def say_set_aside(set_aside: Sequence[SetAside]) -> int:
     for clip in set_aside[:most]:
         say_problem(f"  {clip.clip_id}: {clip.reason}")
     if len(set_aside) > most:
-        say_problem(f"  and {len(set_aside) - most} more (-v names all)")
+        where = f"{file} has all" if file else "-v names all"
+        say_problem(f"  and {len(set_aside) - most} more ({where})")
     return CLIPS_SET_ASIDE

@@ -36,7 +36,7 @@ REMARKS = {
     "narrow_band": "dull: high frequencies are missing",
     "cut": "longer than what is scored of it",
     "no_prompt": "no prompt: not scored for how well it fits one",
-    OUT_OF_RANGE: "out of range: unlike the clips that the stack learnt from",
+    OUT_OF_RANGE: "unlike the clips that the stack learnt from (out of range)",
 }
 """Flags in words for anyone; an unknown flag stands for itself."""
 COMMON = 0.5
@@ -54,9 +54,9 @@ def clips_sections(content: AnswerContent) -> Iterator[Section]:
 
 
 def _extremes(content: AnswerContent, aspect: str) -> Iterator[Section]:
-    is_heard = [set(flags).isdisjoint(UNHEARD) for flags in content.flags]
+    heard = [set(flags).isdisjoint(UNHEARD) for flags in content.flags]
     scores = content.frame[aspect].to_numpy(dtype=float)
-    rows = np.flatnonzero(np.isfinite(scores) & is_heard)
+    rows = np.flatnonzero(np.isfinite(scores) & np.array(heard, dtype=bool))
     if not len(rows):
         return
     ranked = rows[np.argsort(-scores[rows], kind="stable")]
@@ -230,10 +230,7 @@ def _to_look_at(content: AnswerContent) -> Iterator[Section]:
         remark = _remarks(content, row)
         if remark:
             reasons.append((name, remark, audio[row]))
-    common = [
-        f"{flag.replace('_', ' ')}: {REMARKS.get(flag, flag)}"
-        for flag in _common(content)
-    ]
+    common = [REMARKS.get(flag, flag) for flag in _common(content)]
     if not reasons and not common:
         return
     has_audio = any(path for _, _, path in reasons[:MOST_FLAGGED])
@@ -251,7 +248,7 @@ def _to_look_at(content: AnswerContent) -> Iterator[Section]:
         text += f" {counted(n_more, 'more clip')} are in the table of scores."
     titles = ["clip", "why", "listen"] if has_audio else ["clip", "why"]
     of_most = [
-        Paragraph(f"⚠ Of most clips holds: {words}.", kind="warning")
+        Paragraph(f"⚠ Most of these clips: {words}.", kind="warning")
         for words in common
     ]
     of_some = [Paragraph(text)] if reasons else []

@@ -14,6 +14,14 @@ FEW_CLIPS = 10
 """With fewer clips, the mean of a system hangs on each of them."""
 MANY_OUT_OF_RANGE = 0.2
 """Share of clips unlike those learnt from, above which means of systems suffer too."""
+MOSTLY = 0.5
+"""Share of such clips above which that is said before anything is answered."""
+UNFAMILIAR_LEAD = "Not to be relied on."
+UNFAMILIAR = (
+    f"{UNFAMILIAR_LEAD} Most of these clips are unlike those that the stack learnt "
+    "from: what follows may be wrong altogether. Have some of the clips rated, and let "
+    "the stack learn from them (fit_meta --adapt)."
+)
 NOTHING_HEARD = ("silent", "silent_channel", "unreadable")
 """Flags of clips whose scores are about nothing."""
 
@@ -22,6 +30,8 @@ def summary_sections(content: AnswerContent) -> Iterator[Section]:
     """What was scored, what follows, how sure it is, and what does not follow."""
     verdict = verdict_sentences(content)
     paragraphs = [_paragraph("What was measured.", measured_sentences(content))]
+    if content.out_of_range.sum() > MOSTLY * len(content):
+        paragraphs.append(Paragraph(UNFAMILIAR, lead=UNFAMILIAR_LEAD, kind="warning"))
     if verdict:
         paragraphs.append(_paragraph("The answer.", verdict, kind="verdict"))
     paragraphs.append(_paragraph("How sure.", certainty_sentences(content)))
@@ -64,15 +74,26 @@ def measured_sentences(content: AnswerContent) -> list[str]:
     if background.is_rated:
         sentences = [f"{' '.join(counts)}, rated by people for {what}."]
     else:
-        by = f" by the stack {background.stack}" if background.stack else ""
+        by = f" by a stack ({background.stack})" if background.stack else ""
         learnt = ""
         if background.learnt_from:
             clips = counted(background.learnt_from, "clip")
             learnt = f", which was fitted on {clips} that people had rated"
         verb = "was" if len(content) == 1 else "were"
         sentences = [f"{' '.join(counts)} {verb} scored for {what}{by}{learnt}."]
+    n_rated = _n_rated(content)
+    if n_rated:
+        sentences.append(f"People rated {share(n_rated, len(content))} clips.")
     sentences.append(_scales(content))
     return sentences
+
+
+def _n_rated(content: AnswerContent) -> int:
+    """How many clips have a rating that counts in the means of systems."""
+    if content.comparison is None:
+        return 0
+    by_aspect = content.comparison.systems.groupby("aspect")["n_rated"].sum()
+    return int(by_aspect.max())
 
 
 def _scales(content: AnswerContent) -> str:
@@ -134,6 +155,12 @@ def _first_and_last(aspect: str, systems: pd.DataFrame) -> str:
     # Where no rank has an interval, nothing is said of who else may be first.
     rivals = ranked["system_id"][ranked["rank_low"] <= 1].tolist()
     rivals = [name for name in rivals if name != first["system_id"]]
+    if len(rivals) == len(ranked) - 1:
+        return (
+            f"Which system is best for {aspect} is not shown: {_with_mean(first)} has "
+            "the highest mean, but each of the others may be as good or better; "
+            f"{_with_mean(last)} has the lowest."
+        )
     text = f"For {aspect}, {_with_mean(first)} comes first"
     if rivals:
         text += f", but {named(rivals)} may be as good or better"
@@ -214,14 +241,16 @@ def _of_demo(content: AnswerContent) -> str:
 def _of_predictions(content: AnswerContent) -> str:
     if content.background.is_rated or not len(content):
         return ""
-    heard = "nobody listened to these clips"
-    if content.has_ratings:
-        heard = "where people rated a clip, their ratings stand beside it"
-    elif content.comparison is not None and content.comparison.systems["n_rated"].any():
-        heard = "people rated some of these clips alone"
+    if _n_rated(content) == len(content):
+        return ""
+    if _n_rated(content):
+        return (
+            "What listeners would say of clips that nobody rated, for certain: their "
+            "scores are predictions."
+        )
     return (
-        f"What listeners would say, for certain: these are predictions, {heard}. "
-        "Before a costly decision, have some of the clips rated."
+        "What listeners would say, for certain: these are predictions, in which no "
+        "rating of these clips counts. Before a costly decision, have some rated."
     )
 
 

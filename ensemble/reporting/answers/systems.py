@@ -12,7 +12,7 @@ import pandas as pd
 from ensemble.reporting.answers.answer_content import AnswerContent
 from ensemble.reporting.answers.ranking_chart import both_ends, draw_ranking
 from ensemble.reporting.answers.terms import HOLM, INTERVAL, P_VALUE
-from ensemble.reporting.answers.words import figure
+from ensemble.reporting.answers.words import as_sentence, figure
 from ensemble.reporting.number_text import p_cell
 from ensemble.reporting.section import (
     DECIDE,
@@ -25,6 +25,8 @@ from meta.comparison.systems.system_comparison import SystemComparison
 
 MOST_DIFFERENCES = 60
 """Pairs that a page lists; of more systems only those beside each other in the rank."""
+MOST_SENTENCES = 5
+"""Differences that are said in sentences, too."""
 
 
 def systems_sections(content: AnswerContent) -> Iterator[Section]:
@@ -78,7 +80,7 @@ def _ranking(content: AnswerContent, aspect: str, systems: pd.DataFrame) -> Sect
         lines=len(charted),
     )
     table = TextTable.plain(titles, rows)
-    notes = [Paragraph(note) for note in comparison.notes]
+    notes = [Paragraph(as_sentence(note), kind="small") for note in comparison.notes]
     return Section(
         title=f"Systems by {aspect}",
         paragraphs=(Paragraph(text), *notes),
@@ -93,21 +95,27 @@ def _differences(
     comparison: SystemComparison, aspect: str, differences: pd.DataFrame
 ) -> Section:
     level = _percent(comparison.interval_level)
-    shown = differences
-    text = "What the second system has more than the first, in points of the scale."
+    listed = differences.sort_values("p", kind="stable")
+    text = (
+        "What the second system has more than the first, in points of the scale; the "
+        "clearest difference comes first."
+    )
     if len(differences) > MOST_DIFFERENCES:
-        shown = _beside_each_other(comparison.systems, aspect, differences)
-        text += (
-            f" Of {len(differences)} pairs those that stand beside each other in the "
+        listed = _beside_each_other(comparison.systems, aspect, differences)
+        text = (
+            "What the second system has more than the first, in points of the scale; "
+            f"of {len(differences)} pairs those that stand beside each other in the "
             "ranking."
         )
-    is_preferred_known = shown["preferred"].notna().any()
+    is_shown = listed["p_holm"] <= 1 - comparison.interval_level
+    said = [as_sentence(words) for words in listed["said"][is_shown]]
+    is_preferred_known = listed["preferred"].notna().any()
     titles = ["first", "second", f"difference [{level}]"]
     if is_preferred_known:
         titles.append(f"second preferred [{level}]")
-    titles += ["p", "p, Holm", "in words"]
+    titles += ["p", "p, Holm", "shown", "more clips of each to show it"]
     rows = []
-    for pair in shown.to_dict("records"):
+    for pair, shown in zip(listed.to_dict("records"), is_shown, strict=True):
         row = [
             str(pair["a"]),
             str(pair["b"]),
@@ -115,15 +123,29 @@ def _differences(
         ]
         if is_preferred_known:
             row.append(_preferred(pair))
-        row += [p_cell(pair["p"]), p_cell(pair["p_holm"]), pair["said"]]
+        better = pair["b"] if pair["difference"] > 0 else pair["a"]
+        row += [
+            p_cell(pair["p"]),
+            p_cell(pair["p_holm"]),
+            f"{better} is better" if shown else "not shown",
+            "" if shown else _clips_needed(pair["clips_needed"]),
+        ]
         rows.append(row)
     return Section(
         title=f"Differences between systems: {aspect}",
         paragraphs=(Paragraph(text),),
+        points=tuple(said[:MOST_SENTENCES]),
         tables=(TextTable.plain(titles, rows),),
         reader=DECIDE,
         terms=(P_VALUE, HOLM),
     )
+
+
+def _clips_needed(number: float) -> str:
+    """How many more clips would show a difference of the size seen."""
+    if not math.isfinite(number):
+        return "no number: ratings would"
+    return f"about {number:,.0f}"
 
 
 def _beside_each_other(

@@ -20,8 +20,14 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def named(names: Iterable[str], limit: int = MOST_NAMES) -> str:
+def named(names: Iterable[str], limit: int = MOST_NAMES, last: str = "and") -> str:
     """Names in a sentence, the first of them where there are many.
+
+    Parameters
+    ----------
+    names : of any number
+    limit : how many are named; of others only the number
+    last : the word before the last name
 
     >>> named(["a", "b", "c"]), named(["a", "b", "c"], limit=1)
     ('a, b and c', 'a and 2 more')
@@ -33,7 +39,7 @@ def named(names: Iterable[str], limit: int = MOST_NAMES) -> str:
         return f"{', '.join(shown)} and {n_more} more"
     if len(shown) < 2:
         return "".join(shown)
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return f"{', '.join(shown[:-1])} {last} {shown[-1]}"
 
 
 def share(part: int, whole: int) -> str:
@@ -67,8 +73,8 @@ def as_sentence(text: str) -> str:
     'No difference shown between a and b.'
     """
     # What begins with a name is left as it is: names may be in small letters.
-    if text.startswith("no "):
-        text = f"N{text[1:]}"
+    if text.startswith(("no ", "intervals ", "all ")):
+        text = f"{text[0].upper()}{text[1:]}"
     return text if text.endswith(".") else f"{text}."
 
 

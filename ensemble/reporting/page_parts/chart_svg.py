@@ -16,9 +16,11 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 _NAMES = {"text", "quiet", "line", "edge", "page", "blue", "orange", "green", "red"}
 _TOKENS = {LIGHT[name]: name for name in (*sorted(_NAMES), "purple", "grey")}
 _COLOUR = re.compile("|".join(_TOKENS))
+_SPACES = re.compile(r"\s+")
 _DIGITS = re.compile(r"(\d+\.\d\d)\d+")
-_FONT = re.compile(r"font: (?:[a-z]+ )*([\d.]+px)[^;]*")
+_USUAL = re.compile(r"font-size: 9px;? ?|font-family: [^;]*;? ?|fill: var\(--text\)")
 _REFERENCE = re.compile(r"#([\w-]+)")
+_TURNED_NOWHERE = re.compile(r"rotate\(-?0 [^)]*\)")
 _ROUNDED = ("d", "x", "y", "points", "transform", "width", "height")
 
 
@@ -36,12 +38,11 @@ def page_svg(document: str, id_: str, title: str, words: str) -> str:
     _remove(root, "style")
 
     # Only what is referred to needs an id, one of this page.
-    used = set()
-    for element in root.iter():
-        for value in element.attrib.values():
-            used |= set(_REFERENCE.findall(value)) if "#" in value else set()
+    values = [value for element in root.iter() for value in element.attrib.values()]
+    used = {name for value in values for name in _REFERENCE.findall(value)}
     for element in root.iter():
         _adapt(element, id_, used)
+    _flatten(root)
 
     # Its size is that of the place where it stands.
     root.attrib.pop("width")
@@ -71,16 +72,36 @@ def _adapt(element: ET.Element, id_: str, used: set[str]) -> None:
             in_page = value.startswith("#")
             element.set("href", f"#{id_}-{value[1:]}" if in_page else value)
         elif name == "style":
-            element.set("style", _style(value))
+            element.set("style", _style(element.tag, value))
         elif "url(#" in value:
             element.set(name, value.replace("url(#", f"url(#{id_}-"))
+        elif name == "transform" and _TURNED_NOWHERE.fullmatch(value):
+            del element.attrib[name]
         elif name in _ROUNDED:
-            element.set(name, _DIGITS.sub(r"\1", value))
+            element.set(name, _SPACES.sub(" ", _DIGITS.sub(r"\1", value)).strip())
 
 
-def _style(value: str) -> str:
-    fonts = _FONT.sub(r"font-size: \1", value)
-    return _COLOUR.sub(lambda found: f"var(--{_TOKENS[found.group()]})", fonts)
+def _style(tag: str, value: str) -> str:
+    colours = _COLOUR.sub(lambda found: f"var(--{_TOKENS[found.group()]})", value)
+    # What is usual for letters stands in the style of the page.
+    style = _USUAL.sub("", colours) if tag == "text" else colours
+    return style.replace(": ", ":").replace("; ", ";").strip(";")
+
+
+def _flatten(element: ET.Element) -> None:
+    """Put what is in groups that say nothing where the groups are.
+
+    matplotlib makes some three groups for every tick.
+    """
+    for child in list(element):
+        _flatten(child)
+        if child.tag == "g" and not child.attrib:
+            place = list(element).index(child)
+            element[place : place + 1] = list(child)
+        elif (child.tag == "defs" and not len(child)) or child.attrib.get(
+            "style"
+        ) == "fill:none":
+            element.remove(child)
 
 
 def _remove(root: ET.Element, tag: str) -> None:

@@ -24,6 +24,8 @@ def strip_svg(strip: Strip) -> Markup:
         f'<svg class="strip" width="{WIDTH}" height="{HEIGHT}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
         f"<title>{escape(strip.words)}</title>"
+        # From end to end of the scale, so that places on it can be compared.
+        f'<path class="b" d="M0 {_BARS}H{WIDTH}"/>'
         f'<path class="d" d="{_bars(strip)}"/>'
         f'<path class="i" d="M{low} {_INTERVAL}H{high}"/>'
         f'<path class="m" d="M{mean} 0V{HEIGHT}"/></svg>'

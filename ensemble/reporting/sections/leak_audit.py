@@ -41,7 +41,7 @@ def leak_audit_sections(content: ReportContent) -> Iterator[Section]:
     if not found.get("counts"):
         return
     paragraphs = [Paragraph(_EXPLAINED), Paragraph(_result(found))]
-    paragraphs += [Paragraph(text) for text in _unchecked(found)]
+    paragraphs += [Paragraph(text) for text in _unchecked(content.values)]
     tables = []
     if found["overlaps"]:
         rows = [_overlap(record) for record in found["overlaps"]]
@@ -58,9 +58,10 @@ def leak_audit_sections(content: ReportContent) -> Iterator[Section]:
     )
 
 
-def unlisted_sentence(found: Mapping[str, Any]) -> str:
+def unlisted_sentence(values: Mapping[str, Any]) -> str:
     """Which base models do not say what they have seen; "" where all say it."""
-    unlisted = found["unlisted"]
+    own = values.get("out_of_fold", [])
+    unlisted = [name for name in values["audit"]["unlisted"] if name not in own]
     if not unlisted:
         return ""
     says = "does not say which clips it was trained on"
@@ -79,12 +80,18 @@ def _result(found: Mapping[str, Any]) -> str:
     )
 
 
-def _unchecked(found: Mapping[str, Any]) -> Iterator[str]:
-    """What an audit by these data cannot find."""
-    sentence = unlisted_sentence(found)
+def _unchecked(values: Mapping[str, Any]) -> Iterator[str]:
+    """What an audit by these data cannot find, and why some need not be found."""
+    own = values.get("out_of_fold", [])
+    if own:
+        yield (
+            f"Predicted out of fold by {counted(len(own), 'base model')}: each clip by "
+            "a model that had not seen its rating."
+        )
+    sentence = unlisted_sentence(values)
     if sentence:
         yield f"Not checked: {sentence}."
-    n_unhashed = found["unhashed"]
+    n_unhashed = values["audit"]["unhashed"]
     if n_unhashed:
         verb = "is" if n_unhashed == 1 else "are"
         yield (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ensemble.reporting.answers.summary import LIMITS_LEAD
-from ensemble.reporting.answers.words import counted, named
+from ensemble.reporting.answers.words import counted, figure, named
 from ensemble.reporting.section import (
     SUMMARY,
     Paragraph,
@@ -150,12 +150,11 @@ def _claim(said: Mapping[str, str]) -> str:
                 "explains"
             )
     unshown = [RIVAL_WORDS[rival] for rival, what in said.items() if not what]
+    others = named(unshown, last="or")
     if unshown and parts:
-        parts.append(f"that they are closer than {named(unshown)} is not shown")
+        parts.append(f"that they are closer than {others} is not shown")
     elif unshown:
-        parts.append(
-            f"not shown to be closer to people's ratings than {named(unshown)}"
-        )
+        parts.append(f"not shown to be closer to people's ratings than {others}")
     return "; ".join(parts)
 
 
@@ -176,26 +175,50 @@ def nearness_sentences(values: Mapping[str, Any]) -> list[str]:
         blind = metric_of(board, aspect, *CLIP_ERROR, model=CONSTANT)
         if blind is not None:
             text += f" (the mean rating, said of every clip: {math.sqrt(blind):.2f})"
-        order = metric_of(board, aspect, *SYSTEM_RANKS)
-        if order is not None and most(board, "system") >= FEW_SYSTEMS:
-            words = next(words for least, words in ORDER_WORDS if order >= least)
-            text += (
-                f", and it puts systems in order {words} (rank correlation "
-                f"{order:.2f}, where 1 is the same order)"
-            )
-        sentences.append(f"{text}.")
+        sentences.append(f"{text}{_order(board, aspect)}.")
     return sentences
+
+
+def _order(board: Sequence[Record], aspect: str) -> str:
+    """How well systems are put in order, where there are enough of them to say."""
+    found = record_of(board, aspect, *SYSTEM_RANKS)
+    n_systems = most(board, "system")
+    if found is None or found["value"] is None or n_systems < FEW_SYSTEMS:
+        return ""
+    correlation = figure(
+        found["value"],
+        math.nan if found["low"] is None else found["low"],
+        math.nan if found["high"] is None else found["high"],
+    )
+    # An interval that holds 0 holds the order of chance.
+    if found["low"] is not None and found["low"] <= 0:
+        return (
+            f"; {n_systems} systems are too few to show that it puts them in the order "
+            f"of listeners (rank correlation {correlation}, where 1 is the same order)"
+        )
+    words = next(words for least, words in ORDER_WORDS if found["value"] >= least)
+    return (
+        f", and it puts systems in order {words} (rank correlation {correlation}, "
+        "where 1 is the same order)"
+    )
 
 
 def metric_of(
     board: Sequence[Record], aspect: str, level: str, metric: str, model: str = STACK
 ) -> float | None:
     """A number of a leaderboard; None where it is undefined or not there."""
+    record = record_of(board, aspect, level, metric, model=model)
+    return None if record is None else record["value"]
+
+
+def record_of(
+    board: Sequence[Record], aspect: str, level: str, metric: str, model: str = STACK
+) -> Record | None:
+    """The row of a leaderboard with a number and its interval, or None."""
     for record in board:
         place = (record["aspect"], record["level"], record["metric"], record["model"])
         if place == (aspect, level, metric, model):
-            value: float | None = record["value"]
-            return value
+            return record
     return None
 
 
@@ -337,7 +360,7 @@ def _of_constant(values: Mapping[str, Any]) -> str:
 
 
 def _of_unlisted(values: Mapping[str, Any]) -> str:
-    sentence = unlisted_sentence({"unlisted": [], **values["audit"]})
+    sentence = unlisted_sentence(values)
     if not sentence or values["leaks"]:
         return ""
     return (

@@ -25,13 +25,14 @@ def chart_settings() -> Any:
     # Imported here: only what is drawn needs matplotlib, which takes long to import.
     from cycler import cycler
 
-    colors, lines, markers = zip(*SERIES, strict=True)
+    colors = [color for color, _, _ in SERIES]
+    lines = [line for _, line, _ in SERIES]
     return {
         "svg.fonttype": "none",
         "svg.hashsalt": "stackedmos",
         "font.size": 9,
         "axes.titlesize": 10,
-        "axes.prop_cycle": cycler(color=colors, linestyle=lines, marker=markers),
+        "axes.prop_cycle": cycler(color=colors, linestyle=lines),
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.edgecolor": LIGHT["edge"],

@@ -7,10 +7,16 @@ import secrets
 import time
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ensemble.server.refusals import Refusal, refusal_response
+from ensemble.server.refusals import (
+    Refusal,
+    answer_http_error,
+    answer_refusal,
+    refusal_response,
+)
 
 log = logging.getLogger("ensemble.server")
 
@@ -65,6 +71,15 @@ class Envelope:
 
         try:
             await self.app(scope, receive, send_with_headers)
+        except (Refusal, HTTPException) as error:
+            # Of a layer further in that stands before the pages.
+            if status:
+                raise
+            respond = (
+                answer_refusal if isinstance(error, Refusal) else answer_http_error
+            )
+            response = await respond(Request(scope), error)
+            await response(scope, receive, send_with_headers)
         except Exception:
             # The address is all that is written of a request: names are private.
             log.exception("Request %s failed", scope["request_id"])

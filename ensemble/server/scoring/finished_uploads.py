@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
+import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.server.refusals import Refusal
@@ -27,13 +27,13 @@ class Upload:
     job : Job
         Of a `ensemble.server.scoring.scorer.ScoredUpload`.
     folder : Path
-    came : float
-        Time of `time.monotonic`.
+    timer : Timer
+        Deletes it when its time is over.
     """
 
     job: Job
     folder: Path
-    came: float = field(default_factory=time.monotonic)
+    timer: threading.Timer
 
 
 class Uploads:
@@ -55,15 +55,14 @@ class Uploads:
 
     def keep(self, job: Job, folder: Path) -> Upload:
         """Keep an upload under the id of its job, and let go of old ones."""
-        now = time.monotonic()
         for job_id, upload in list(self._kept.items()):
             # What is still being scored needs its files.
-            if not upload.job.future.done():
-                continue
-            is_old = now - upload.came > KEPT_SECONDS
-            if is_old or len(self._kept) >= MOST_KEPT:
+            if len(self._kept) >= MOST_KEPT and upload.job.future.done():
                 self.remove(job_id)
-        upload = Upload(job, folder)
+        timer = threading.Timer(KEPT_SECONDS, self.remove, (job.id,))
+        timer.daemon = True
+        timer.start()
+        upload = Upload(job, folder, timer)
         self._kept[job.id] = upload
         return upload
 
@@ -90,5 +89,6 @@ class Uploads:
         """Delete the clips and scores of an upload."""
         upload = self._kept.pop(job_id, None)
         if upload is not None:
+            upload.timer.cancel()
             upload.job.abandon()
             shutil.rmtree(upload.folder, ignore_errors=True)

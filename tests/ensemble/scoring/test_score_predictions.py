@@ -158,11 +158,24 @@ def test_one_file_per_model_is_joined_whatever_its_form(place, tmp_path):
     pd.testing.assert_frame_equal(found, expected)
 
 
+def test_a_clip_that_a_model_lacks_comes_back_without_scores(place, tmp_path):
+    stack = StackedMOS.load(place[1])
+    whole = score_predictions(stack, [written(tmp_path)])[0]
+    gaps = NEW.assign(two=NEW["two"].where(NEW.index != 3))
+    found = score_predictions(stack, [written(tmp_path, table=gaps)])[0]
+    assert found.frame["clip_id"].tolist() == NEW["clip_id"].tolist()
+    assert found.frame["status"][3] == "no_prediction"
+    assert found.frame["reason"][3] == "no prediction of 'two'"
+    others = whole.frame.drop(index=3)["mos"]
+    assert found.usable["mos"].tolist() == pytest.approx(others.tolist())
+    none = NEW.assign(two=np.nan, one=NEW["one"])
+    none.loc[0, ["one", "two"]] = [np.nan, 3.0]
+    with pytest.raises(UsageError, match="No clip has a prediction of every model"):
+        score_predictions(stack, [written(tmp_path, table=none)])
+
+
 def test_what_is_missing_is_an_error_that_names_it(place, tmp_path):
     stack = StackedMOS.load(place[1])
-    gaps = NEW.assign(two=NEW["two"].where(NEW.index != 3))
-    with pytest.raises(UsageError, match="'two' has no prediction for 'new3'"):
-        score_predictions(stack, [written(tmp_path, table=gaps)])
     with pytest.raises(UsageError, match="fitted with 'two', which is missing here"):
         score_predictions(stack, [written(tmp_path, table=NEW.drop(columns="two"))])
     with pytest.raises(UsageError, match="fitted with 'two', which is missing here"):

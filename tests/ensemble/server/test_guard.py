@@ -192,6 +192,16 @@ def test_a_cookie_is_worth_nothing_at_another_server(guarded, make_client):
     assert other.get("/stack", headers={"cookie": cookie}).status_code == 401
 
 
+def test_a_login_that_is_too_large_or_has_files_is_refused(guarded):
+    def body():
+        for _ in range(30):
+            yield b"0" * 100_000
+
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert guarded.post("/login", content=body(), headers=form).status_code == 413
+    assert guarded.post("/login", files={"token": ("a", b"x")}).status_code == 400
+
+
 def test_the_token_is_asked_for_before_a_body_is_read(guarded):
     def body():
         raise AssertionError("read")

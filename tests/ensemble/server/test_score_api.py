@@ -135,6 +135,18 @@ def test_a_prompt_for_each_is_that_of_its_file(client, wav):
     assert rows[0]["ta"] != rows[1]["ta"]
 
 
+def test_a_clip_without_a_prompt_among_others_has_nulls_and_no_distribution(
+    client, wav
+):
+    files = [("files", ("a.wav", wav())), ("files", ("b.wav", wav()))]
+    data = {"prompt": ["slow piano", ""], "distributions": "true"}
+    body = client.post("/score", files=files, data=data).json()
+    assert [row["ta"] is None for row in body["scores"]] == [False, True]
+    bins = [row["ta_bins"] for row in body["distributions"]["rows"]]
+    assert np.isclose(sum(bins[0]), 1)
+    assert set(bins[1]) == {None}
+
+
 def test_clips_of_one_name_are_told_apart(client, wav):
     files = [("a.wav", wav(k)) for k in range(3)]
     rows = sent(client, *files, prompt=PROMPT).json()["scores"]

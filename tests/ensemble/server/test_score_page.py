@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from commands import wait_until
 
 from ensemble.server.scoring import finished_uploads
 from ensemble.server.scoring.score_views import (
@@ -141,9 +142,13 @@ def test_old_uploads_go_for_new_ones(client, wav, monkeypatch):
         assert shown(client, addresses[-1]).status_code == 200
     found = [client.get(address).status_code for address in addresses]
     assert found == [404, 404, 200, 200]
-    monkeypatch.setattr(finished_uploads, "KEPT_SECONDS", 0)
-    upload(client, ("a.wav", wav()))
-    assert client.get(addresses[-1]).status_code == 404
+
+
+def test_uploads_are_deleted_when_their_time_is_over(client, wav, monkeypatch):
+    monkeypatch.setattr(finished_uploads, "KEPT_SECONDS", 0.01)
+    address = upload(client, ("a.wav", wav()))
+    wait_until(lambda: client.get(address).status_code == 404)
+    assert not list(client.app.state.intake.uploads.root.iterdir())
 
 
 def test_an_upload_that_fails_has_a_page_that_says_why(client):

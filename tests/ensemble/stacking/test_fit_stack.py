@@ -300,7 +300,7 @@ def test_both_sides_of_the_trial_stand_side_by_side_for_every_learner(tmp_path):
     frame.to_csv(tmp_path / "all.csv", index=False)
     words = ["--predictions", tmp_path / "all.csv", "--artifacts", tmp_path / "art"]
     learners = ["--learner", "paper_lightgbm", "--rivals", "ridge", "mean"]
-    code, out, err = call("fit_meta", *words, *learners)
+    code, out, err = call("fit_meta", *words, *learners, "-v")
     assert code == 0, err
     report = read_json(next(tmp_path.glob("art/meta/*/report.json")))
     records = pd.DataFrame(report["overfitting"])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,8 @@ def check_outputs(
     Raises
     ------
     UsageError
-        when two of these are one file, or an output is a folder or "".
+        when two of these are one file, an output is a folder or "", or its folder takes
+        no files.
     """
     read: set[Path] = set()
     for word in inputs:
@@ -100,12 +102,32 @@ def check_outputs(
             raise UsageError(
                 f"{option} would write over {name}, which is read; name another file."
             )
+        _check_writable(option, name, place)
         if place in written:
             other, same = written[place]
             raise UsageError(
                 f"{other} and {option} are both {same}; each needs a file of its own."
             )
         written[place] = (option, name)
+
+
+def _check_writable(option: str, name: str, place: Path) -> None:
+    """Refuse a file in a folder where nothing can be written.
+
+    It would be found out after the work otherwise, which may take hours.
+    """
+    folder = place.parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        # Permissions do not tell: a file system may be read-only, or full.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{option} {name}: no file can be written to {folder} ({error.strerror}); "
+            "name another folder, or change its permissions."
+        ) from error
 
 
 def check_results(
@@ -147,11 +169,11 @@ def table_format(file: str) -> str:
     UsageError
         when the suffix is none of a table.
     """
-    from ensemble.formats import format_of_file
+    from ensemble.formats import FORMATS, format_of_file
 
     form = "csv" if file == STDOUT else format_of_file(file)
-    # The answer format of the challenge holds scores alone.
-    if form == "answer":
+    # The formats of the challenge hold scores alone.
+    if not FORMATS[form].holds_every_row:
         raise UsageError(f"{file}: name a .csv, .jsonl or .parquet file.")
     return form
 

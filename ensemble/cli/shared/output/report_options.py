@@ -37,7 +37,9 @@ def add_report_options(group: OptionGroup) -> None:
         "systems, best and worst clips to listen to, and what must not be concluded",
     )
     # Files of audio are called so already, where they are named one by one.
-    group.add_argument("--audio", dest="players", type=str, help=AUDIO_HELP)
+    group.add_argument(
+        "--audio", dest="players", type=str, metavar="HOW", help=AUDIO_HELP
+    )
 
 
 def check_report_options(options: Namespace) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from base_models.files import atomic_write, nan_to_none
+from base_models.files import atomic_write, nan_to_none, write_json
 from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import Screen, say
 from ensemble.cli.shared.output.output_files import STDOUT, put_json
@@ -37,8 +38,14 @@ def put_scores(
     out: str | None,
     form: str | None,
     level: float,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write scores to the file `out` and print its name, or to standard output."""
+    """Write scores to the file `out` and print its name, or to standard output.
+
+    A `record` of how they came about is written beside the file, where the format has
+    no place for it.
+    """
+    from ensemble.cli.shared.output.score_record import record_file
     from ensemble.formats import encode_scores
 
     # Only a person at a terminal, who asked for no format, is shown a table.
@@ -46,9 +53,12 @@ def put_scores(
         Screen().print(score_table(scores, level))
         return
 
-    data = encode_scores(scores, form or "csv")
+    data = encode_scores(scores, form or "csv", record)
     if out and out != STDOUT:
         atomic_write(out, data)
+        beside = record_file(out, form)
+        if record is not None and beside is not None:
+            write_json(beside, record)
         put_line(out)
     else:
         put_bytes(data)
@@ -59,11 +69,13 @@ def put_facts(
     file: str,
     level: float,
     windowed: WindowedScores | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """Write scores and all that is known of them as JSON."""
     from ensemble.scoring.score_facts import score_facts
 
     facts = score_facts(scores, level)
+    facts["run"] = dict(record or {})
     if windowed is not None:
         facts["over_time"] = nan_to_none(windowed.over_time)
     put_json(facts, file, "predict_mos")

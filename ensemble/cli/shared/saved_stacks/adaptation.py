@@ -23,6 +23,7 @@ from ensemble.cli.shared.options import (
     add_weights_options,
 )
 from ensemble.cli.shared.output.output_files import put_json
+from ensemble.cli.shared.output.report_options import provenance_of
 from ensemble.screen.streams import put_line
 from ensemble.workspace import STACK_ROLE, Workspace
 
@@ -120,7 +121,15 @@ def adapt_to_rated_clips(options: Namespace) -> int:
 
     workspace = Workspace(Path(options.artifacts))
     settings = AdaptSettings(curve=options.curve, seed=options.seed)
-    folder = adapt_stack(workspace, options.adapt, given, settings=settings)
+    folder = adapt_stack(
+        workspace,
+        options.adapt,
+        given,
+        settings=settings,
+        provenance=provenance_of(
+            "fit_meta", options.data or options.labels, options.adapt
+        ),
+    )
 
     lines = _show(folder)
     without_prompt, set_aside = left_out

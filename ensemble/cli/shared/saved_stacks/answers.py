@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
     from ensemble.reporting.answers.answer_content import Background
+    from meta.comparison.systems.system_comparison import SystemComparison
 
 
 def put_answer(options: Namespace, stack: StackedMOS, scores: Scores) -> None:
@@ -29,35 +32,73 @@ def put_answer(options: Namespace, stack: StackedMOS, scores: Scores) -> None:
         return
     from ensemble.reporting.answers.answer_content import AnswerContent
 
+    folder = chosen_folder(options)
     content = AnswerContent.of(
         scores,
+        _compared(stack, scores, is_cross_fitted=options.cross_fit),
         level=options.level,
-        background=background_of(options, stack, scores),
+        # Learners of the folds have seen no rating of these clips.
+        background=background_of(stack, folder, None if options.cross_fit else scores),
     )
     files: Sequence[str] = options.predictions or ()
     data = options.clips or (files[0] if len(files) == 1 else None)
-    put_report(
-        options, content, provenance_of("predict_mos", data, chosen_folder(options))
+    put_report(options, content, provenance_of("predict_mos", data, folder))
+
+
+def _compared(
+    stack: StackedMOS, scores: Scores, *, is_cross_fitted: bool
+) -> SystemComparison | None:
+    """The systems of the clips, where they name two or more."""
+    from ensemble.compare_systems import (
+        Outlook,
+        Pairing,
+        StackKnowledge,
+        compare_data,
+        scored_data,
     )
+    from ensemble.rated_systems import ONE_SYSTEM
+
+    named = scores.usable
+    if "system_id" not in named:
+        return None
+    systems = named["system_id"].fillna("").astype(str)
+    is_compared = (systems != "") & named[list(scores.aspects)].notna().any(axis=1)
+    if systems[is_compared].nunique() < 2:
+        return None
+    pairing = Pairing.of(named)
+    data = scored_data(scores, pairing)
+    data = replace(data, clips=data.clips[data.clips["system_id"] != ONE_SYSTEM])
+    known = StackKnowledge.of(stack.final_estimator_)
+    if is_cross_fitted:
+        # Learners of the folds have seen no rating of the systems of these clips.
+        known = replace(known, fitted_on=frozenset())
+    return compare_data(data, Outlook.of(scores.distributions), known)
 
 
-def background_of(options: Namespace, stack: StackedMOS, scores: Scores) -> Background:
-    """What is known of the stack that scored some clips."""
+def background_of(stack: StackedMOS, folder: Path, scores: Scores | None) -> Background:
+    """What is known of a stack that scored some clips.
+
+    Parameters
+    ----------
+    stack : fitted
+    folder : where it is stored
+    scores : of clips whose ratings it may have seen; None where it has not
+    """
     from ensemble.reporting.answers.answer_content import Background
     from ensemble.reporting.answers.words import share
 
     fitted_on = stack.final_estimator_.fitted_on_
-    usable = scores.usable
-    n_seen = int(usable["clip_id"].isin(fitted_on).sum())
     notes = []
-    # Learners of the folds have not seen the rating of the clip.
-    if n_seen and not options.cross_fit:
-        notes.append(
-            f"How it does on new clips: {share(n_seen, len(usable))} of these are "
-            "among those that the stack was fitted on."
-        )
+    if scores is not None:
+        usable = scores.usable
+        n_seen = int(usable["clip_id"].isin(fitted_on).sum())
+        if n_seen:
+            notes.append(
+                f"How it does on new clips: {share(n_seen, len(usable))} of these are "
+                "among those that the stack was fitted on."
+            )
     return Background(
-        stack=chosen_folder(options).name,
+        stack=folder.name,
         learnt_from=len(fitted_on),
         demo=stack.demo_,
         notes=tuple(notes),

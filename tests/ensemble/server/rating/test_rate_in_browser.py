@@ -124,6 +124,7 @@ def test_an_answer_is_corrected_and_another_browser_goes_on(open_page, site):
     at(page, "Clip 2 of 3")
     page.reload()
     at(page, "Clip 2 of 3")
+    shot(page, "rate-second")
     page.get_by_role("link", name="Back").click()
     at(page, "Clip 1 of 3")
     first = page.get_by_role("group", name=re.compile("impression"))
