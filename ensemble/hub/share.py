@@ -60,7 +60,8 @@ def push_stack(
 
     What decides its predictions is pushed, and the values of its report. They name the
     clips that it was fitted on, which is how later fits and scores are kept from
-    leaking; no audio and no rating is among them.
+    leaking. No audio and no single rating is among them, but errors and scores of these
+    clips are, from which mean ratings can be worked out.
 
     Parameters
     ----------
