@@ -435,7 +435,7 @@ def _planned_aspects(
     if aspects:
         return tuple(aspect_columns(aspects))
     if not predictions.exists():
-        raise UsageError(f"{predictions} does not exist; name a file of predictions.")
+        raise UsageError(f"There is no file {predictions}; name one of predictions.")
     distributions = read_distributions(predictions)
     if distributions is not None:
         return tuple(distributions.aspects)

@@ -10,7 +10,7 @@ import numpy as np
 
 from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array
-from meta.comparison.pair_calibration import fit_pair_factors
+from meta.comparison.pairs.pair_calibration import fit_pair_factors
 from meta.cross_fit import CrossFit
 from meta.rows import Rows, equal_labels_warning
 from meta.splits.meta_split import count_groups, meta_folds

@@ -1,8 +1,8 @@
 """Take the picture of a report that README.md shows.
 
 ``python docs/scripts/take_picture.py REPORT.html`` opens the page in the Chromium of
-this machine and writes the top of it to ``docs/images/report.png``. The picture is of
-the demo, whose report says so itself.
+this machine and writes its first section to ``docs/images/report.png``. The picture is
+of the demo, whose report says so itself.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from playwright.sync_api import sync_playwright
 
 PICTURE = Path(__file__).parents[1] / "images" / "report.png"
 WIDTH = 1000
-HEIGHT = 760
+HEIGHT = 800
 
 
 def take_picture(report: Path, picture: Path = PICTURE) -> None:
-    """Write a picture of the top of a report."""
+    """Write a picture of a report, from its first heading on."""
     with sync_playwright() as drivers:
         browser = drivers.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -28,7 +28,10 @@ def take_picture(report: Path, picture: Path = PICTURE) -> None:
             viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light"
         )
         page.goto(report.absolute().as_uri())
-        page.screenshot(path=picture)
+        # Below the table of contents: what a reader of the report is after.
+        top = page.locator("h2").first.bounding_box()["y"] - 10
+        seen = {"x": 0, "y": top, "width": WIDTH, "height": HEIGHT}
+        page.screenshot(path=picture, full_page=True, clip=seen)
         browser.close()
 
 

@@ -5,9 +5,9 @@ is. Read `check_clips`, the shortest, then `shared.exit_codes`, which runs them 
 """
 
 COMMANDS = {
-    "check_clips": "what is wrong with clips and labels, before anything is trained",
+    "check_clips": "what is wrong with clips and labels, before training",
     "fit_base": "train base models on a listening test, or on the demo corpus",
-    "fit_meta": "stack base models or other tools' predictions; write the report",
+    "fit_meta": "stack models or other tools' predictions; write the report",
     "predict_mos": "score clips, with intervals",
     "compare_systems": "which version is better, and how sure is that",
     "evaluate_mos": "measure anybody's predictions against labels",

@@ -57,10 +57,11 @@ from ensemble.screen.tables import LiteralTable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ensemble.compare_systems import Outlook, StackKnowledge
+    from ensemble.compare_systems import Outlook, Pairing, StackKnowledge
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
     from ensemble.rate_less import RateLessData
+    from ensemble.scoring.input_rows import InputRows
     from meta.comparison.systems.system_comparison import SystemComparison
 
 _MOST_SENTENCES = 10
@@ -169,6 +170,14 @@ def _add_clip_options(parser: Options) -> None:
         "another usual name",
     )
 
+    add(
+        "--pair-by",
+        type=str,
+        metavar="COLUMN",
+        help="column of the table that tells which clips answer the same prompt, or "
+        "say the same text, and are compared in pairs; default: the prompt",
+    )
+
 
 def _add_rating_options(parser: Options) -> None:
     """Add the options of human ratings, and of how tables are read."""
@@ -258,6 +267,11 @@ def _check_options(options: Namespace) -> None:
             "Name a table of scores, --clips TABLE with systems, or the folders of two "
             "systems: --a FOLDER --b FOLDER."
         )
+    if folders and options.pair_by:
+        raise UsageError(
+            "--pair-by names a column, and --a and --b have none: files of one name "
+            "are pairs already, or those of one prompt (--prompts TABLE)."
+        )
     for name in ("names", "prompts"):
         if options[name] is not None and not folders:
             raise UsageError(f"--{name} is about the folders --a and --b.")
@@ -269,11 +283,7 @@ def _check_options(options: Namespace) -> None:
                 f"--{name.replace('_', '-')} lies between 0 and 1; got "
                 f"{options[name]:g}."
             )
-    if options.by is not None:
-        columns = options.columns or []
-        if any(word.partition("=")[0] == "system" for word in columns):
-            raise UsageError("--by and --columns system= both name systems; keep one.")
-        options.columns = [*columns, f"system={options.by}"]
+    _name_columns(options)
     check_report_options(options)
     inputs = (options.scores, options.clips, options.ratings, options.prompts)
     others = {
@@ -284,6 +294,24 @@ def _check_options(options: Namespace) -> None:
     check_results(options, inputs=inputs, others=others)
     if options.differences:
         table_format(options.differences)
+
+
+def _name_columns(options: Namespace) -> None:
+    """Make words of ``--columns`` of the options that name a column by themselves."""
+    named = {"--by": ("system", options.by)}
+    # A prompt that is scored against must not be the name of a pair.
+    if options.scores:
+        named["--pair-by"] = ("prompt", options.pair_by)
+    columns = list(options.columns or ())
+    for option, (what, column) in named.items():
+        if column is None:
+            continue
+        if any(word.partition("=")[0] == what for word in columns):
+            raise UsageError(
+                f"{option} and --columns {what}= both name a column; keep one."
+            )
+        columns.append(f"{what}={column}")
+    options.columns = columns or None
 
 
 # ---- what is read, or scored
@@ -328,32 +356,14 @@ def _read_scores(options: Namespace) -> _Compared:
 
 def _score_clips(options: Namespace) -> _Compared:
     """Score the clips of a table or of two folders, and join the ratings."""
-    from base_models.clips.read_clips import read_clips
     from base_models.scales import LabelScales
-    from ensemble.compare_systems import (
-        Outlook,
-        Pairing,
-        StackKnowledge,
-        scored_data,
-    )
+    from ensemble.compare_systems import Outlook, StackKnowledge, scored_data
     from ensemble.rate_less import join_ratings
     from ensemble.scoring.seen_clips import seen_clips
-    from ensemble.system_folders import read_system_folders
 
-    if options.clips:
-        reading = clip_reading(options)
-        clips = read_clips(options.clips, labels=False, options=reading)
-        say_notes(clips.attrs.get("notes", ()))
-        pairing = Pairing.of(clips)
-    else:
-        folders = read_system_folders(
-            [options.a, options.b], options.names, options.prompts
-        )
-        say_notes(folders.notes)
-        clips = folders.clips
-        pairing = Pairing.of(folders.paired_clips)
-
-    scores, stack = _scores_of(options, clips)
+    rows, pairing = _rows_to_score(options)
+    scores, stack = _scores_of(options, rows.clips)
+    scores, _ = rows.complete(scores)
     folder = chosen_folder(options)
     data = scored_data(scores, pairing)
     if options.ratings:
@@ -377,6 +387,37 @@ def _score_clips(options: Namespace) -> _Compared:
         stack=folder,
         demo=stack.demo_,
     )
+
+
+def _rows_to_score(options: Namespace) -> tuple[InputRows, Pairing]:
+    """The clips of a table or of two folders, and which are compared with which."""
+    from ensemble.compare_systems import Pairing
+    from ensemble.scoring.input_rows import InputRows
+    from ensemble.system_folders import read_system_folders
+
+    if not options.clips:
+        folders = read_system_folders(
+            [options.a, options.b], options.names, options.prompts
+        )
+        say_notes(folders.notes)
+        rows = InputRows.of_clips(folders.clips)
+        return rows, Pairing.of(folders.paired_clips)
+
+    rows = InputRows.read(options.clips, clip_reading(options))
+    say_notes(rows.clips.attrs.get("notes", ()))
+    pairing = Pairing.of(rows.clips)
+    if options.pair_by is not None:
+        taken = rows.clips.attrs.get("taken", {})
+        standard_of = {name: standard for standard, name in taken.items()}
+        column = standard_of.get(options.pair_by, options.pair_by)
+        if column not in rows.given:
+            raise UsageError(
+                f"--pair-by: {options.clips} has no column '{options.pair_by}'; it has "
+                f"{some(dict.fromkeys([*rows.given, *standard_of]), 20)}."
+            )
+        pairs = zip(rows.given["clip_id"], rows.given[column], strict=True)
+        pairing = Pairing(pairing.systems, dict(pairs))
+    return rows, pairing
 
 
 def _scores_of(options: Namespace, clips: pd.DataFrame) -> tuple[Scores, StackedMOS]:

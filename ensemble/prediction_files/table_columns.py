@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.clip_status import OK, STATUSES
 from base_models.clips.bookkeeping import is_bookkeeping_of_models
 from base_models.clips.columns import (
     ID_COLUMNS,
@@ -36,6 +37,7 @@ from ensemble.prediction_files.known_tools import (
     known_layout,
 )
 from ensemble.prediction_files.prediction_word import PredictionFile
+from meta.score_columns import STATUS
 
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "inf", "-inf"})
 """Cells, in lower case, that say that a table of models has no score there."""
@@ -276,7 +278,8 @@ def refuse_rows_without_score(
     bare = []
     for row in np.flatnonzero(is_empty).tolist():
         cells = [column[row].strip() for column in table.columns.values()]
-        if not any(parse_number(cell) is not None for cell in cells):
+        has_number = any(parse_number(cell) is not None for cell in cells)
+        if not has_number and not _says_why(table, row):
             bare.append(row)
     if not bare:
         return
@@ -291,6 +294,12 @@ def refuse_rows_without_score(
         "prediction is a finite number. Leave a row without one out: its clip is then "
         "named as not predicted."
     )
+
+
+def _says_why(table: TextTable, row: int) -> bool:
+    """Whether a row says itself why it has no score, as ``predict_mos`` writes."""
+    status = table.columns.get(STATUS)
+    return status is not None and status[row] in STATUSES and status[row] != OK
 
 
 def numbers_of_models(

@@ -1,15 +1,16 @@
 """Probability that listeners prefer one clip to another, from predicted distributions.
 
-A clip is preferred when its mean rating is the higher one. Each distribution says where
-that of its clip lies; equal bins count half to either side. For Gaussian distributions
-this is Thurstone's law of comparative judgement (Psychological Review 34, 1927), for
-any others the probability of Mann and Whitney (Ann. Math. Statist. 18, 1947).
+A clip is preferred when its mean rating is the higher one; a single listener's vote is
+less sure than that. Each distribution says where the mean of its clip lies, and equal
+bins count half to either side. For Gaussian distributions this is Thurstone's law of
+comparative judgement (Psychological Review 34, 1927), for any others the probability of
+Mann and Whitney (Ann. Math. Statist. 18, 1947).
 
 The two errors are taken for independent. Measured on clips that no fit has seen, that
 is right for clips of two systems and two prompts. It is not for two clips of one
 system, between which a score tells less than between systems, nor for two clips of one
 prompt, whose errors are alike: there the probit of the preference is multiplied by a
-factor that is learnt from pairs, see `meta.comparison.pair_calibration`.
+factor that is learnt from pairs, see `meta.comparison.pairs.pair_calibration`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from sklearn.model_selection import GroupKFold
 from base_models.bins import ScoreBins
 from base_models.pooled_config import POOLED_MODELS
 from ensemble.prediction_files.stack_inputs import read_stack_inputs
-from meta.comparison.overall_preference import chances_of_best, moments
+from meta.comparison.pairs.overall_preference import chances_of_best, moments
 from meta.comparison.preference import preference
 from meta.learners import USUAL_LEARNER
 from meta.regressor import MetaRegressor

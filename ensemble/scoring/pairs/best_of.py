@@ -17,7 +17,7 @@ from ensemble.scoring.pairs.compare_pairs import (
     distributions_of,
     factors_of,
 )
-from meta.comparison.overall_preference import chances_of_best, overall_moments
+from meta.comparison.pairs.overall_preference import chances_of_best, overall_moments
 
 BEST_COLUMNS = ("group", "rank", "candidates", "p_best")
 """Columns beside the scores of a chosen clip: its group, its place in it, how many were

@@ -13,7 +13,7 @@ from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Scores
 from ensemble.scoring.pairs.pair_table import NOWHERE, PairTable
 from meta.comparison.compared_rows import STACK
-from meta.comparison.overall_preference import (
+from meta.comparison.pairs.overall_preference import (
     error_correlations,
     moments,
     overall_preference,

@@ -154,6 +154,11 @@ def prepare(
                 return
             _check_kind(connection, path)
             _check_same(connection, path, design=design, clips=clips)
+            # The same sound may lie in another folder than last time.
+            connection.executemany(
+                "UPDATE clips SET audio = ? WHERE clip_id = ?",
+                [(os.path.abspath(clip.audio), clip.clip_id) for clip in clips],
+            )
     except sqlite3.Error as error:
         raise UsageError(
             f"Ratings cannot be kept in '{path}' ({error}); name another file "
@@ -184,14 +189,15 @@ def _fill(
         [(name, json.dumps(value)) for name, value in facts.items()],
     )
     connection.executemany(
-        "INSERT INTO clips (token, clip_id, system_id, prompt, sha256) "
-        "VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO clips (token, clip_id, system_id, prompt, audio, sha256) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
         [
             (
                 secrets.token_hex(_ID_BYTES),
                 clip.clip_id,
                 clip.system_id,
                 clip.prompt,
+                os.path.abspath(clip.audio),
                 clip.sha256,
             )
             for clip in clips

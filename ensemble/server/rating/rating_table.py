@@ -2,7 +2,8 @@
 
 It has what ``--ratings`` of other commands looks for, see `base_models.clips.ratings`:
 ``rater_id``, ``clip_id``, ``system_id`` and a column per aspect, whose name has the
-scale where it is not 1 to 5.
+scale where it is not 1 to 5; and, since it has ``audio`` and ``prompt`` too, what
+``--data`` looks for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from ensemble.server.rating.design import AnswerScale
 from ensemble.server.rating.rating_file import fact, reading
 
 _ANSWERS = """
-SELECT answers.number, raters.code, clips.clip_id, clips.system_id, answers.status,
+SELECT answers.number, raters.code, clips.clip_id, clips.audio,
+    clips.system_id, clips.prompt, answers.status,
     answers.plays, answers.listened_seconds, answers.answer_seconds, counted.n,
     answers.given_at
 FROM answers
@@ -34,7 +36,8 @@ ORDER BY answers.rater, queue.position
 """The last answer of each rater to each clip."""
 
 _HISTORY = """
-SELECT answers.number, raters.code, clips.clip_id, clips.system_id, answers.status,
+SELECT answers.number, raters.code, clips.clip_id, clips.audio,
+    clips.system_id, clips.prompt, answers.status,
     answers.plays, answers.listened_seconds, answers.answer_seconds, 1,
     answers.given_at
 FROM answers
@@ -46,7 +49,9 @@ _COLUMNS = (
     "number",
     "rater_id",
     "clip_id",
+    "audio",
     "system_id",
+    "prompt",
     "status",
     "plays",
     "listened_seconds",
@@ -54,6 +59,8 @@ _COLUMNS = (
     "n_answers",
     "timestamp",
 )
+_FIRST_FACT = _COLUMNS.index("status")
+"""Before it stands what a rating is of, behind it how it came."""
 
 
 def read_rating_file(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -67,10 +74,11 @@ def read_rating_file(path: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     ratings : DataFrame
-        ``rater_id, clip_id``, ``system_id`` where clips have one, a float column for
-        each aspect (NaN where it was not rated), ``status`` (rated, cannot_judge,
-        broken), ``plays``, ``listened_seconds``, ``rating_time`` (s from the page to
-        the answer), ``n_answers`` (corrections included) and ``timestamp`` (UTC).
+        ``rater_id, clip_id, audio``, ``system_id`` and ``prompt`` where clips have
+        them, a float column for each aspect (NaN where it was not rated), ``status``
+        (rated, cannot_judge, broken), ``plays``, ``listened_seconds``,
+        ``rating_time`` (s from the page to the answer), ``n_answers`` (corrections
+        included) and ``timestamp`` (UTC).
         ``attrs["scale"]`` are the ends of the scale, ``attrs["aspects"]`` maps aspects
         to their columns.
 
@@ -106,16 +114,17 @@ def _table(path: str | os.PathLike[str], query: str) -> pd.DataFrame:
     answers = pd.DataFrame(rows, columns=list(_COLUMNS))
     values = {(answer, aspect): rating for answer, aspect, rating in ratings}
     columns = {aspect: scale.in_name(aspect) for aspect in design["aspects"]}
-    table = answers[["rater_id", "clip_id", "system_id"]].copy()
+    table = answers[list(_COLUMNS[1:_FIRST_FACT])].copy()
     for aspect, column in columns.items():
         cells = [values.get((number, aspect), np.nan) for number in answers["number"]]
         table[column] = np.array(cells, dtype=np.float64)
-    for name in _COLUMNS[4:]:
+    for name in _COLUMNS[_FIRST_FACT:]:
         table[name] = answers[name]
     for name in ("listened_seconds", "rating_time"):
         table[name] = table[name].astype(np.float64).round(2)
-    if not (table["system_id"] != "").any():
-        table = table.drop(columns="system_id")
+    for name in ("system_id", "prompt"):
+        if not (table[name] != "").any():
+            table = table.drop(columns=name)
     table.attrs["aspects"] = columns
     table.attrs["scale"] = (low, high)
     return table

@@ -13,6 +13,7 @@ CREATE TABLE clips (
     clip_id TEXT NOT NULL UNIQUE,
     system_id TEXT NOT NULL,
     prompt TEXT NOT NULL,
+    audio TEXT NOT NULL,
     sha256 TEXT NOT NULL
 );
 

@@ -66,46 +66,6 @@ def openapi(settings: ServerSettings) -> dict[str, Any]:
 
 def _score(settings: ServerSettings) -> dict[str, Any]:
     limits = settings.limits
-    fields = {
-        "files": {
-            "type": "array",
-            "items": {"type": "string", "format": "binary"},
-            "description": "Audio files, the field repeated for each. Their kind is "
-            "told by their content.",
-        },
-        "prompt": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "One prompt for all files, or one for each, in their order.",
-        },
-        "table": {
-            "type": "string",
-            "format": "binary",
-            "description": "Instead: a csv with the columns audio (names of the files) "
-            "and prompt; system_id is kept.",
-        },
-        "level": {
-            "type": "number",
-            "default": 0.9,
-            "description": "Coverage of the intervals, between 0 and 1.",
-        },
-        "windows": {
-            "type": "boolean",
-            "default": False,
-            "description": "Score all of longer clips, window by window; the answer "
-            "then has over_time.",
-        },
-        "distributions": {
-            "type": "boolean",
-            "default": False,
-            "description": "Add the predicted distribution of each clip and aspect.",
-        },
-        "attention": {
-            "type": "boolean",
-            "default": False,
-            "description": "Draw what scores rest on, for the page of the job.",
-        },
-    }
     return {
         "summary": "Score clips",
         "description": f"At most {limits.clips} clips, {limits.megabytes:g} MB and "
@@ -128,7 +88,7 @@ def _score(settings: ServerSettings) -> dict[str, Any]:
                     "schema": {
                         "type": "object",
                         "required": ["files"],
-                        "properties": fields,
+                        "properties": _FIELDS,
                     }
                 }
             },
@@ -194,6 +154,47 @@ def _refused(description: str) -> dict[str, Any]:
     return _answer(description, "Refusal")
 
 
+_FIELDS: dict[str, Any] = {
+    "files": {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "description": "Audio files, the field repeated for each. Their kind is "
+        "told by their content.",
+    },
+    "prompt": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "One prompt for all files, or one for each, in their order.",
+    },
+    "table": {
+        "type": "string",
+        "format": "binary",
+        "description": "Instead: a csv with the columns audio (names of the files) "
+        "and prompt; system_id is kept.",
+    },
+    "level": {
+        "type": "number",
+        "default": 0.9,
+        "description": "Coverage of the intervals, between 0 and 1.",
+    },
+    "windows": {
+        "type": "boolean",
+        "default": False,
+        "description": "Score all of longer clips, window by window; the answer "
+        "then has over_time.",
+    },
+    "distributions": {
+        "type": "boolean",
+        "default": False,
+        "description": "Add the predicted distribution of each clip and aspect.",
+    },
+    "attention": {
+        "type": "boolean",
+        "default": False,
+        "description": "Draw what scores rest on, for the page of the job.",
+    },
+}
+"""Of the form of a request to score."""
 _JOB_ID = {
     "name": "job_id",
     "in": "path",

@@ -191,7 +191,7 @@ def differences(
     views = []
     for k, name in enumerate(scored.scores.aspects):
         change = float(frame[name].iloc[second]) - float(frame[name].iloc[first])
-        factors = factors_of(regressor, name, same_system, same_prompt)
+        factors = factors_of(regressor, name, same_system, same_prompt=same_prompt)
         share = preference(
             distributions[[second], k], distributions[[first], k], factors
         )

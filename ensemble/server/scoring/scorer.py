@@ -109,7 +109,7 @@ class Scorer:
 
         pictures = {}
         if request.attention:
-            pictures = self._pictures(clips, scores, windowed, folder, job)
+            pictures = self._pictures(clips, scores, windowed, folder=folder, job=job)
         notes = self._notes(scores, windowed)
         frame = _named_frame(scores.frame, request)
         _refuse_without_scores(frame)

@@ -79,9 +79,17 @@ def test_by_names_the_column_that_tells_systems_apart(scores):
     assert "v2 is better than v1" in out
 
 
+def test_pair_by_names_the_column_of_what_clips_share(scores):
+    scores.rename(columns={"prompt": "text"}).to_csv("other.csv", index=False)
+    words = ["compare_systems", "other.csv", "--differences", "-"]
+    _, out, _ = call(*words, "--pair-by", "text")
+    assert ",True,20," in out
+
+
 def test_a_system_called_na_and_scores_that_are_missing_are_handled(scores):
     scores["system_id"] = scores["system_id"].replace("v1", "NA")
     scores.loc[3, ["mos", "mos_low", "mos_high"]] = np.nan
+    scores["status"] = ["ok"] * 3 + ["unreadable"] + ["ok"] * 36
     scores.to_csv("scores.csv", index=False)
     code, out, err = call("compare_systems", "scores.csv")
     assert code == 0, err
@@ -104,12 +112,13 @@ def test_clips_of_one_system_are_refused_with_the_cure(scores):
             ["scores.csv", "--a", "v1", "--b", "v2"],
             "leave SCORES, --clips and --by out",
         ),
+        (["--a", "v1", "--b", "v2", "--pair-by", "x"], "--pair-by names a column"),
         (["scores.csv", "--names", "a", "b"], "--names is about the folders"),
         (["scores.csv", "--level", "95"], "--level lies between 0 and 1; got 95"),
-        (["nowhere.csv"], "nowhere.csv does not exist"),
+        (["nowhere.csv"], "There is no file nowhere.csv"),
         (
             ["scores.csv", "--by", "x", "--columns", "system=y"],
-            "--by and --columns system= both name systems",
+            "--by and --columns system= both name a column",
         ),
         (["--clips", "c.csv", "--rating-scale", "0", "9"], "is about --ratings"),
         (["scores.csv", "--report", "page.txt"], "a file that a browser opens"),
@@ -121,7 +130,8 @@ def test_what_contradicts_itself_is_refused(scores, words, message):
 
 def test_two_folders_and_the_last_stack_are_enough(place):
     """Also with a broken file, a page, and the error of the stack."""
-    for name, system in (("v1", "S001"), ("v2", "S002")):
+    systems = sorted(place.table["system_id"].unique())[:2]
+    for name, system in zip(("v1", "v2"), systems, strict=True):
         folder = place.tmp / name
         folder.mkdir()
         for k, row in enumerate(place.table.to_dict("records")):

@@ -338,3 +338,13 @@ def test_remarks_name_what_makes_a_metric_mislead():
         predictions(["a", "b"], [2.0, 4.0]), labels(system_id=["S", "T"])
     )
     assert remarks(joined, ["mos"]) == []
+
+
+def test_a_row_that_says_why_it_has_no_score_is_read_without_one(tmp_path):
+    rows = "clip_id,status,mos\na,ok,3.5\nb,unreadable,\nc,ok,2\n"
+    (tmp_path / "p.csv").write_text(rows)
+    found = read_predictions(tmp_path / "p.csv", ["mos"])
+    np.testing.assert_array_equal(found["mos"], [3.5, np.nan, 2.0])
+    (tmp_path / "q.csv").write_text("clip_id,status,mos\na,ok,3.5\nb,ok,\n")
+    with pytest.raises(UsageError, match="line 3: mos is missing"):
+        read_predictions(tmp_path / "q.csv", ["mos"])

@@ -56,6 +56,8 @@ def test_everything_wrong_is_named_at_once():
         (zipped(text="\ufeffa,1,2\nb,1,2\nc,1,2\n"), "byte order mark"),
         (zipped(text=""), "empty"),
     ],
+    # The bytes of an archive hold the time at which it was made.
+    ids=["other-name", "in-a-folder", "more-files", "cut", "mark", "empty"],
 )
 def test_what_is_wrong_with_the_file_is_named(data, problem):
     (found,) = answer_problems(data, is_zip=True, listed=LISTED)

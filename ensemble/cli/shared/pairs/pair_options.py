@@ -34,8 +34,9 @@ def add_pair_options(parser: Options) -> None:
         type=str,
         metavar="TABLE",
         help="instead of clips: a table of pairs (prompt, audio_a, audio_b and near "
-        "names; with --predictions ids of clips) of which to say which clip is "
-        "preferred; --level is how sure a preference has to be to be called shown; "
+        "names; with --predictions ids of clips) of which to say which clip has "
+        "the higher mean rating, and how surely; --level is how sure a preference "
+        "has to be to be called shown; "
         "--format also knows mirex and rewardbench",
     )
     add(

@@ -16,7 +16,6 @@ from ensemble.cli.shared.options import (
     add_device_option,
     add_weights_options,
 )
-from ensemble.hub import share
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -59,7 +58,10 @@ class _ChosenStack:
     def of(cls, options: Namespace) -> _ChosenStack:
         workspace = Workspace(Path(options.artifacts))
         if options.stack:
-            folder = share.stack_folder(options.stack)
+            # Imported only now: it brings the learners, which --help does not need.
+            from ensemble.hub.share import stack_folder
+
+            folder = stack_folder(options.stack)
         else:
             folder = workspace.root / workspace.latest("stack", "fit_meta")["folder"]
 

@@ -1,5 +1,6 @@
 """``fit_meta --adapt``: what is kept is written and said, and nothing else is."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,9 @@ def test_an_adapted_stack_is_written_said_and_used_from_then_on(place):
     assert found["kept"]
     assert found["error_adapted"] < found["error_none"]
     assert found["sentence"] == last
-    assert last in (folder / "adaptation.html").read_text()
+    # Words that the page explains are links inside the sentence.
+    page = re.sub(r"<[^>]+>", "", (folder / "adaptation.html").read_text())
+    assert last in page
 
     # It is what the library makes of the same clips.
     new = pd.read_csv(place / "new.csv", index_col="clip_id")

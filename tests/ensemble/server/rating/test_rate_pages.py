@@ -281,7 +281,7 @@ def test_progress_counts_and_ratings_can_be_downloaded(tmp_path):
         assert "4 of 6 answers; 2 raters so far" in text
         assert "secret-v1-0" in text
         table = client.get("/rate/ratings.csv", params={"key": store.key}).text
-        assert table.startswith("rater_id,clip_id,system_id,mi,ta,status")
+        assert table.startswith("rater_id,clip_id,audio,system_id,prompt,mi,ta")
         assert table.count("cannot_judge") == 2
 
 

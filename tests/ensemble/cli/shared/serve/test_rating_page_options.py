@@ -3,13 +3,15 @@
 import contextlib
 import json
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from commands import call
-from listening_pages import answer_to, store_of, write_plan
+from listening_pages import PROMPTS, answer_to, store_of, write_plan
 
 from base_models.clips.ratings import read_ratings
+from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from base_models.scales import Scale
 from ensemble.cli.serve_mos import _parser
@@ -153,6 +155,18 @@ def test_ratings_are_exported_as_other_commands_read_them(tmp_path):
     assert ratings[["mi", "ta"]].to_numpy().tolist() == [[4, 2], [4, 2]]
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert (facts["answers"], facts["raters"]) == (2, 2)
+
+
+def test_ratings_are_a_clip_table_with_audio_too(tmp_path):
+    rate_two(tmp_path)
+    table = tmp_path / "elsewhere" / "ratings.csv"
+    table.parent.mkdir()
+    call("serve_mos", "--export-ratings", tmp_path / "ratings.sqlite", "-o", table)
+    clips = read_clips(table)
+    assert clips["mi"].tolist() == [4.0] * len(clips)
+    assert all(Path(audio).is_file() for audio in clips["audio"])
+    assert set(clips["prompt"]) <= set(PROMPTS)
+    assert set(clips["system_id"]) <= {"v1", "v2"}
 
 
 def test_every_answer_can_be_had_and_as_csv_on_standard_output(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from base_models.bins import ScoreBins
-from meta.comparison.pair_calibration import fit_pair_factors
+from meta.comparison.pairs.pair_calibration import fit_pair_factors
 from meta.comparison.preference import preference
 from meta.uncertainty.pair_factors import PairFactors
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from meta.comparison.overall_preference import (
+from meta.comparison.pairs.overall_preference import (
     chances_of_best,
     error_correlations,
     overall_preference,
