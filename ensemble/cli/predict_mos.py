@@ -404,7 +404,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     say_range(scores)
 
     _put_results(options, scores, form, provenance=provenance)
-    put_answer(options, stack, scores, provenance)
+    put_answer(options, stack, rows.described(scores), provenance)
     return say_set_aside(scores.set_aside, _list_of(options, form))
 
 
@@ -497,7 +497,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     scores = keep_best(options, stack, clips, scores)
     _put_results(options, scores, form, provenance=provenance, windowed=windowed)
-    put_answer(options, stack, scores, provenance)
+    put_answer(options, stack, rows.described(scores), provenance)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     if options.explain and windowed is not None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from base_models.clips import musiceval
@@ -206,6 +207,23 @@ class InputRows:
         given = kept_columns(self.given, list(columns)).rename(columns=names)
         kept = replace(scores, kept=tuple(names.values()))
         return among(kept, given, self.refused), tuple(notes)
+
+    def described(self, scores: Scores) -> Scores:
+        """Scores with the columns of `KEPT`, whichever were asked to be kept.
+
+        Parameters
+        ----------
+        scores : Scores
+            Of some of these rows.
+        """
+        absent = [name for name in self.keep(None) if name not in scores.frame]
+        is_refused = [row in self.refused for row in range(len(self.given))]
+        own = self.given[~np.array(is_refused, dtype=bool)]
+        columns = {}
+        for name in absent:
+            cell_of = dict(zip(own["clip_id"], own[name], strict=True))
+            columns[name] = [cell_of.get(clip, "") for clip in scores.frame["clip_id"]]
+        return replace(scores, frame=scores.frame.assign(**columns))
 
 
 def _columns_beside(file: PredictionFile) -> tuple[pd.DataFrame, dict[str, str]] | None:

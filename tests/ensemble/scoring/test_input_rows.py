@@ -103,3 +103,13 @@ def test_a_column_is_kept_by_its_own_name_and_by_the_standard_one(tmp_path):
     assert rows.keep(["System"]) == {"system_id": "System"}
     assert rows.keep(["system_id", "audio"]) == {"system_id": "system_id"}
     assert rows.keep(None) == {"system_id": "system_id"}
+
+
+def test_pages_know_systems_and_prompts_whatever_is_kept(rows):
+    scores, _ = rows.complete(scored(rows), ["none"])
+    assert "system_id" not in scores.frame
+    described = rows.described(scores).usable
+    assert described["system_id"].tolist() == ["v1", ""]
+    assert described["prompt"].tolist() == ["piano", ""]
+    whole, _ = rows.complete(scored(rows))
+    pd.testing.assert_frame_equal(rows.described(whole).frame, whole.frame)
