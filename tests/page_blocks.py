@@ -43,7 +43,8 @@ LANGUAGES = ("sh", "python", "text", "toml", "json", "csv", "yaml")
 """Languages of blocks; those after the first three are shown, or are files."""
 
 _OPERATORS = re.compile(r"[|<>;&$`(){}~]")
-_NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*(?:e-?\d+)?")
+# A dash inside of a name is no sign.
+_NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:[.,]\d+)*(?:e-?\d+)?")
 _SERVER_SECONDS = 120
 
 

@@ -40,10 +40,10 @@ from ensemble.cli.shared.output.output_files import (
     put_table,
     table_format,
 )
+from ensemble.cli.shared.output.provenance import provenance_of
 from ensemble.cli.shared.output.report_options import (
     add_report_options,
     check_report_options,
-    provenance_of,
     put_report,
 )
 from ensemble.cli.shared.saved_stacks.stacks import (

@@ -42,7 +42,7 @@ from ensemble.cli.shared.output.output_files import (
     check_outputs,
     put_json,
 )
-from ensemble.cli.shared.output.report_options import provenance_of
+from ensemble.cli.shared.output.provenance import provenance_of
 from ensemble.cli.shared.saved_stacks.adaptation import (
     adapt_to_rated_clips,
     add_adaptation_options,

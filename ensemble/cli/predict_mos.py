@@ -46,6 +46,7 @@ from ensemble.cli.shared.output.output_files import (
     add_json_option,
     check_outputs,
 )
+from ensemble.cli.shared.output.provenance import provenance_of
 from ensemble.cli.shared.output.report_options import (
     add_report_options,
     check_report_options,
@@ -59,7 +60,11 @@ from ensemble.cli.shared.output.score_output import (
     say_audio,
     say_range,
 )
-from ensemble.cli.shared.output.score_record import record_file, score_record
+from ensemble.cli.shared.output.score_record import (
+    record_file,
+    score_record,
+    scored_file,
+)
 from ensemble.cli.shared.pairs.best_of_command import keep_best, put_paths
 from ensemble.cli.shared.pairs.pair_command import compare_pairs_of
 from ensemble.cli.shared.pairs.pair_options import (
@@ -75,6 +80,7 @@ from ensemble.cli.shared.saved_stacks.explanations import (
 )
 from ensemble.cli.shared.saved_stacks.stacks import (
     add_stack_options,
+    chosen_folder,
     load_stack,
     stack_source,
 )
@@ -96,6 +102,7 @@ if TYPE_CHECKING:
     from base_models.predictions import PredictionTable
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
+    from ensemble.reporting.section import Provenance
     from ensemble.scoring.input_rows import InputRows
     from ensemble.scoring.score_windows import WindowedScores
 
@@ -384,8 +391,9 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     say_notes(notes)
     say_range(scores)
 
-    _put_results(options, scores, form, given=scores.frame.iloc[:, :2])
-    put_answer(options, stack, scores)
+    provenance = _provenance(options, scores.frame[["clip_id", "audio"]])
+    _put_results(options, scores, form, provenance=provenance)
+    put_answer(options, stack, scores, provenance)
     return say_set_aside(scores.set_aside, _list_of(options, form))
 
 
@@ -436,6 +444,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
             "This stack holds no base models: it reads no audio. Pass what "
             f"{some(models)} predict with --predictions FILE..., without clips."
         )
+    # Before scoring, which may take hours: another stack may be the last one then.
+    provenance = _provenance(options, rows.given)
 
     # Imported only now: the stack that is refused above came here without torch.
     from ensemble.scoring.prepared_stack import with_predictions
@@ -477,8 +487,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     say_audio(scores)
 
     scores = keep_best(options, stack, clips, scores)
-    _put_results(options, scores, form, given=rows.given, windowed=windowed)
-    put_answer(options, stack, scores)
+    _put_results(options, scores, form, provenance=provenance, windowed=windowed)
+    put_answer(options, stack, scores, provenance)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     if options.explain and windowed is not None:
@@ -486,6 +496,12 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     return max(
         say_without_prompt(scores.without_prompt),
         say_set_aside(scores.set_aside, _list_of(options, form)),
+    )
+
+
+def _provenance(options: Namespace, rows: pd.DataFrame) -> Provenance:
+    return provenance_of(
+        "predict_mos", scored_file(options), stack=chosen_folder(options), rows=rows
     )
 
 
@@ -541,12 +557,12 @@ def _put_results(
     options: Namespace,
     scores: Scores,
     form: str | None,
-    given: pd.DataFrame,
+    provenance: Provenance,
     windowed: WindowedScores | None = None,
 ) -> None:
     """Write or print scores, and whatever else is asked for in files."""
     check_scored(options, form or "", scores)
-    record = score_record(options, given, scores)
+    record = score_record(options, scores, provenance)
     if not put_paths(options, scores):
         put_scores(scores, options.out, form, level=options.level, record=record)
     if options.json:

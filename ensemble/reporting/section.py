@@ -272,7 +272,10 @@ class Provenance:
     version : of this package
     date : of the run, such as ``"2026-03-01 12:30 UTC"``
     data, data_hash : name of what was measured or scored, and SHA-256 of it
-    stack, stack_hash : name of the stack, and SHA-256 of its manifest
+    stack, stack_hash : name of the stack, and SHA-256 of all that decides what it
+        predicts (`ensemble.hub.stack_contents.prediction_identity`)
+    rows_hash : SHA-256 of the rows as they were read, for records; pages have that of
+        the data
     """
 
     command: str = ""
@@ -282,6 +285,7 @@ class Provenance:
     data_hash: str = ""
     stack: str = ""
     stack_hash: str = ""
+    rows_hash: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
-from base_models.files import MANIFEST, atomic_write, sha256
+from base_models.files import atomic_write
 from ensemble.cli.shared.exit_codes import say
 from ensemble.cli.shared.options import OptionGroup
 from ensemble.cli.shared.output.output_files import STDOUT
-from ensemble.version import __version__
 
 if TYPE_CHECKING:
     from ensemble.reporting.answers.answer_content import AnswerContent
@@ -85,35 +81,3 @@ def put_report(
     data = answer_page(content, provenance, audio)
     atomic_write(file, data)
     say(f"report: {file}")
-
-
-def provenance_of(
-    command: str,
-    data: str | None = None,
-    stack: Path | str | None = None,
-) -> Provenance:
-    """How the numbers of this run come about.
-
-    Parameters
-    ----------
-    command : name of the command; what was typed after it is added
-    data : the file or folder that was measured or scored; None for no single one
-    stack : folder of the stack, or None
-    """
-    from ensemble.reporting.section import Provenance
-
-    data_hash = ""
-    if data is not None and Path(data).is_file():
-        data_hash = sha256(Path(data).read_bytes())
-    stack_hash = ""
-    if stack is not None and (Path(stack) / MANIFEST).is_file():
-        stack_hash = sha256((Path(stack) / MANIFEST).read_bytes())
-    return Provenance(
-        command=shlex.join([command, *sys.argv[1:]]),
-        version=__version__,
-        date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        data=data or "",
-        data_hash=data_hash,
-        stack=Path(stack).name if stack is not None else "",
-        stack_hash=stack_hash,
-    )

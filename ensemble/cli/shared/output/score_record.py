@@ -7,19 +7,18 @@ the same scores are to be the same bytes on another day.
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
 from base_models.files import sha256
 from ensemble.cli.shared.output.output_files import STDOUT
-from ensemble.cli.shared.output.report_options import provenance_of
-from ensemble.cli.shared.saved_stacks.stacks import chosen_folder
+from ensemble.prediction_files.prediction_word import PredictionFile
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ensemble.formats import Scores
+    from ensemble.reporting.section import Provenance
 
 RECORD_SUFFIX = ".meta.json"
 _SETTINGS = ("level", "by_system", "cross_fit", "windows", "keep", "device", "engine")
@@ -33,40 +32,52 @@ def record_file(out: str | None, form: str | None) -> str | None:
     return f"{out}{RECORD_SUFFIX}"
 
 
+def scored_file(options: Namespace) -> str | None:
+    """The one file or folder whose clips are scored; None where there are several.
+
+    Parameters
+    ----------
+    options : of ``predict_mos``
+    """
+    paths = _prediction_paths(options)
+    if options.clips is None and len(paths) == 1:
+        return paths[0]
+    clips: str | None = options.clips
+    return clips
+
+
 def score_record(
-    options: Namespace, given: pd.DataFrame, scores: Scores
+    options: Namespace, scores: Scores, provenance: Provenance
 ) -> dict[str, Any]:
     """How the scores of this run came about.
 
     Parameters
     ----------
     options : of ``predict_mos``
-    given : the rows that were to be scored
-    scores : of these rows
+    scores : what it wrote
+    provenance : of these scores
 
     Returns
     -------
-    record : command, version, date, names and SHA-256 of the data and of the stack
-        (`ensemble.reporting.section.Provenance`); SHA-256 of the rows as they were
-        read and of each file of predictions; settings, and how many rows had which
-        status
+    record : the fields of `ensemble.reporting.section.Provenance`; SHA-256 of each
+        file of predictions; settings, and how many rows had which status
     """
-    from ensemble.formats import csv_table
-    from ensemble.prediction_files.prediction_word import PredictionFile
     from meta.score_columns import STATUS
 
-    data = options.clips or (options.predictions or [""])[0]
-    provenance = provenance_of("predict_mos", data, stack=chosen_folder(options))
-    files = PredictionFile.parse_all(options.predictions or ())
-    paths = [path for file in files for path in file.paths]
     predictions = {
-        str(path): sha256(path.read_bytes()) for path in paths if path.is_file()
+        path: sha256(Path(path).read_bytes())
+        for path in _prediction_paths(options)
+        if Path(path).is_file()
     }
     return {
         **asdict(provenance),
-        "rows_hash": sha256(csv_table(given)),
         "predictions": predictions,
         "settings": {name: options[name] for name in _SETTINGS},
         "aspects": list(scores.aspects),
         "statuses": scores.frame[STATUS].value_counts().to_dict(),
     }
+
+
+def _prediction_paths(options: Namespace) -> list[str]:
+    files = PredictionFile.parse_all(options.predictions or ())
+    return [str(path) for file in files for path in file.paths]

@@ -23,7 +23,7 @@ from ensemble.cli.shared.options import (
     add_weights_options,
 )
 from ensemble.cli.shared.output.output_files import put_json
-from ensemble.cli.shared.output.report_options import provenance_of
+from ensemble.cli.shared.output.provenance import provenance_of
 from ensemble.screen.streams import put_line
 from ensemble.workspace import STACK_ROLE, Workspace
 

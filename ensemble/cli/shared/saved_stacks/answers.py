@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from ensemble.cli.shared.output.report_options import provenance_of, put_report
-from ensemble.cli.shared.saved_stacks.stacks import chosen_folder
+from ensemble.cli.shared.output.report_options import put_report
 
 if TYPE_CHECKING:
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
     from ensemble.reporting.answers.answer_content import Background
+    from ensemble.reporting.section import Provenance
     from meta.comparison.systems.system_comparison import SystemComparison
 
 
-def put_answer(options: Namespace, stack: StackedMOS, scores: Scores) -> None:
+def put_answer(
+    options: Namespace, stack: StackedMOS, scores: Scores, provenance: Provenance
+) -> None:
     """Write the page of ``--report``, if one is asked for, and say where it is.
 
     Parameters
@@ -27,22 +27,21 @@ def put_answer(options: Namespace, stack: StackedMOS, scores: Scores) -> None:
     options : of `predict_mos`
     stack : what scored the clips
     scores : of all clips, with distributions
+    provenance : how they came about
     """
     if options.report is None:
         return
     from ensemble.reporting.answers.answer_content import AnswerContent
 
-    folder = chosen_folder(options)
+    # Learners of the folds have seen no rating of these clips.
+    seen = None if options.cross_fit else scores
     content = AnswerContent.of(
         scores,
         _compared(stack, scores, is_cross_fitted=options.cross_fit),
         level=options.level,
-        # Learners of the folds have seen no rating of these clips.
-        background=background_of(stack, folder, None if options.cross_fit else scores),
+        background=background_of(stack, provenance.stack, seen),
     )
-    files: Sequence[str] = options.predictions or ()
-    data = options.clips or (files[0] if len(files) == 1 else None)
-    put_report(options, content, provenance_of("predict_mos", data, folder))
+    put_report(options, content, provenance)
 
 
 def _compared(
@@ -75,13 +74,13 @@ def _compared(
     return compare_data(data, Outlook.of(scores.distributions), known)
 
 
-def background_of(stack: StackedMOS, folder: Path, scores: Scores | None) -> Background:
+def background_of(stack: StackedMOS, name: str, scores: Scores | None) -> Background:
     """What is known of a stack that scored some clips.
 
     Parameters
     ----------
     stack : fitted
-    folder : where it is stored
+    name : what the stack is called
     scores : of clips whose ratings it may have seen; None where it has not
     """
     from ensemble.reporting.answers.answer_content import Background
@@ -98,7 +97,7 @@ def background_of(stack: StackedMOS, folder: Path, scores: Scores | None) -> Bac
                 "among those that the stack was fitted on."
             )
     return Background(
-        stack=folder.name,
+        stack=name,
         learnt_from=len(fitted_on),
         demo=stack.demo_,
         notes=tuple(notes),

@@ -85,6 +85,7 @@ BROKEN = {
     "fit_base": ("fit_base", "--data", "no.csv"),
     "fit_meta": ("fit_meta", "--predictions", "no.csv", "--labels", "labels.csv"),
     "predict_mos": ("predict_mos", "no.csv"),
+    "compare_systems": ("compare_systems", "no.csv"),
     "evaluate_mos": ("evaluate_mos", "scores.csv", "no.csv"),
     "noise_ceiling": ("noise_ceiling", "no.csv"),
     "rate_less": ("rate_less", "scores.csv", "no.csv"),
@@ -93,6 +94,7 @@ BROKEN = {
     "list_runs": ("list_runs", "--remove", "no_run"),
     "reproduce": ("reproduce", "no_table"),
     "serve_mos": ("serve_mos", "no_stack"),
+    "inspect_stack": ("inspect_stack", "no_stack"),
 }
 
 
