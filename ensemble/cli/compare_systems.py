@@ -64,8 +64,10 @@ if TYPE_CHECKING:
     from ensemble.scoring.input_rows import InputRows
     from meta.comparison.systems.system_comparison import SystemComparison
 
-_MOST_SENTENCES = 10
-"""That are shown on the terminal, of those shown and of those not."""
+_MOST_SHOWN = 10
+"""Sentences on the terminal of differences that are shown."""
+_MOST_UNSHOWN = 3
+"""Sentences on the terminal of differences that are not."""
 _MOST_SYSTEMS = 30
 """Rows of a table on the terminal."""
 
@@ -481,28 +483,40 @@ def _say_left_out(found: _Compared) -> int:
 
 
 def _show(comparison: SystemComparison, data: RateLessData) -> None:
-    """Print tables of systems, then what may be said of their differences."""
+    """Print tables of systems, and what may be said of their differences."""
     screen = Screen()
+    # Of two systems the sentence is the answer; of many, the ranking is.
+    is_of_two = comparison.systems["system_id"].nunique() == 2
+    if is_of_two:
+        _show_differences(screen, comparison)
     for aspect, systems in comparison.systems.groupby("aspect", sort=False):
         title = (
             f"{aspect} on {data.scales[str(aspect)]}: means of systems, "
             f"{comparison.interval_level * 100:g} % intervals"
         )
         screen.print(_systems_table(title, systems.to_dict("records")))
-    differences = comparison.differences
-    is_shown = differences["p_holm"] <= 1 - comparison.interval_level
-    shown = differences[is_shown].sort_values("p_holm", kind="stable")
-    for some_of in (shown, differences[~is_shown]):
-        for sentence in some_of["said"].head(_MOST_SENTENCES):
-            screen.paragraph(sentence)
-        n_more = len(some_of) - _MOST_SENTENCES
-        if n_more > 0:
-            what = "shown" if some_of is shown else "not shown"
-            screen.paragraph(
-                f"and {n_more} more differences that are {what}: --differences FILE "
-                "has them"
-            )
+    if not is_of_two:
+        _show_differences(screen, comparison)
     say_notes(comparison.notes)
+
+
+def _show_differences(screen: Screen, comparison: SystemComparison) -> None:
+    """Print what may be said of the differences, the surest first."""
+    differences = comparison.differences.sort_values(["p_holm", "p"], kind="stable")
+    is_shown = differences["p_holm"] <= 1 - comparison.interval_level
+    parts = [
+        (differences[is_shown], "shown", _MOST_SHOWN),
+        (differences[~is_shown], "not shown", _MOST_UNSHOWN),
+    ]
+    for part, what, most in parts:
+        for sentence in part["said"].head(most):
+            screen.paragraph(sentence)
+        n_more = len(part) - most
+        if n_more > 0:
+            subject = "difference that is" if n_more == 1 else "differences that are"
+            screen.paragraph(
+                f"and {n_more} more {subject} {what}: --differences FILE has them"
+            )
 
 
 def _put_report(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 
 from ensemble.reporting.answers.answer_content import AnswerContent
+from ensemble.reporting.answers.terms import aspect_terms
 from ensemble.reporting.answers.words import as_sentence, counted, figure, named, share
 from ensemble.reporting.section import SUMMARY, Paragraph, Section
 
@@ -43,6 +44,7 @@ def summary_sections(content: AnswerContent) -> Iterator[Section]:
         paragraphs=tuple(paragraph for paragraph in paragraphs if paragraph.text),
         points=tuple(limits),
         reader=SUMMARY,
+        terms=aspect_terms(content.aspects),
     )
 
 
@@ -78,7 +80,7 @@ def measured_sentences(content: AnswerContent) -> list[str]:
         learnt = ""
         if background.learnt_from:
             clips = counted(background.learnt_from, "clip")
-            learnt = f", which was fitted on {clips} that people had rated"
+            learnt = f", fitted on {clips} with ratings"
         verb = "was" if len(content) == 1 else "were"
         sentences = [f"{' '.join(counts)} {verb} scored for {what}{by}{learnt}."]
     n_rated = _n_rated(content)
@@ -272,7 +274,7 @@ def _of_unshown(content: AnswerContent) -> str:
         return ""
     return (
         "That systems are equally good where no difference is shown: there may be one "
-        "that so few clips cannot show."
+        "that these clips and this stack cannot show."
     )
 
 

@@ -80,7 +80,13 @@ def _ranking(content: AnswerContent, aspect: str, systems: pd.DataFrame) -> Sect
         lines=len(charted),
     )
     table = TextTable.plain(titles, rows)
-    notes = [Paragraph(as_sentence(note), kind="small") for note in comparison.notes]
+    # What is said of another aspect stands beside that.
+    others = set(comparison.systems["aspect"]) - {aspect}
+    notes = [
+        Paragraph(as_sentence(note), kind="small")
+        for note in comparison.notes
+        if not note.startswith(tuple(f"In {name}, " for name in others))
+    ]
     return Section(
         title=f"Systems by {aspect}",
         paragraphs=(Paragraph(text), *notes),
@@ -144,7 +150,7 @@ def _differences(
 def _clips_needed(number: float) -> str:
     """How many more clips would show a difference of the size seen."""
     if not math.isfinite(number):
-        return "no number: ratings would"
+        return "no number; ratings may"
     return f"about {number:,.0f}"
 
 

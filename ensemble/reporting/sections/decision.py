@@ -105,7 +105,8 @@ def _ranking(rows_name: str, aspect: str, records: Sequence[Record]) -> Section:
             record["system_id"],
             f"{record['predicted']:.2f}",
             f"{record['rated']:.2f}",
-            f"{record['predicted'] - record['rated']:+.2f}",
+            # Zero is added so that what rounds to zero has no minus.
+            f"{round(record['predicted'] - record['rated'], 2) + 0.0:+.2f}",
             str(record["rated_rank"]),
             str(record["n"]),
         ]

@@ -27,7 +27,7 @@ FEW_SYSTEMS = 8
 RIVAL_WORDS = {
     BEST: "those of its best model alone",
     MEAN: "the plain mean of its models",
-    CONSTANT_RIVAL: "the mean rating, said of every clip",
+    CONSTANT_RIVAL: "the mean rating for every clip",
 }
 """The rivals of a stack, in words for anyone."""
 ORDER_WORDS = (
@@ -174,7 +174,7 @@ def nearness_sentences(values: Mapping[str, Any]) -> list[str]:
         )
         blind = metric_of(board, aspect, *CLIP_ERROR, model=CONSTANT)
         if blind is not None:
-            text += f" (the mean rating, said of every clip: {math.sqrt(blind):.2f})"
+            text += f" (the mean rating for every clip: {math.sqrt(blind):.2f})"
         sentences.append(f"{text}{_order(board, aspect)}.")
     return sentences
 

@@ -352,26 +352,26 @@ def _note_on_errors(of: _Aspect, is_one_of_many: bool) -> str:
     if n_rated == len(of.is_rated):
         return _capital(
             f"{where}all systems have rated clips: their means are those of ratings, "
-            "powered by predictions."
+            "made surer by predictions of all clips."
         )
     rated = ""
     if n_rated:
         rated = (
             f" {n_rated} of {len(of.is_rated)} systems have rated clips, and means of "
-            "ratings, powered by predictions."
+            "ratings, made surer by predictions of all clips."
         )
     error = of.scored.error
     if error is None:
         return _capital(
             f"{where}intervals count clips and prompts alone: how far the predictor is "
-            "off on systems that nobody has rated is not known, and they are too "
-            f"narrow for what listeners would say.{rated}"
+            "off on systems that nobody has rated is not known, so they are too narrow "
+            f"for what listeners would say.{rated}"
         )
     return _capital(
         f"{where}intervals count clips, prompts, and the stack's own error on systems "
-        f"that nobody has rated: a standard deviation of {error.variance**0.5:.2g}, "
-        f"learnt from {error.n_systems} systems left out of its fit; systems unlike "
-        f"these may be further off.{rated}"
+        f"that nobody has rated: about {error.variance**0.5:.2g} points in their means "
+        f"(a standard deviation), learnt from {error.n_systems} systems left out of "
+        f"its fit; systems unlike these may be further off.{rated}"
     )
 
 

@@ -65,20 +65,22 @@ def _preference(name: str, shares: list[float], *, paired: bool) -> str:
 
 
 def _unshown(row: Mapping[str, Any], *, many: bool, where: str) -> str:
-    """What is not shown, what would have been, and what it takes."""
+    """What is not shown, what it would take, and what would have been shown."""
+    ahead, value, low, high = row["b"], row["difference"], row["low"], row["high"]
+    if value < 0:
+        ahead, value, low, high = row["a"], -value, -high, -low
     found = (
-        f"no difference shown between {row['a']} and {row['b']}{where}: "
-        f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}] "
-        f"({_p(row, many)})"
+        f"no difference shown between {row['a']} and {row['b']}{where}: {ahead} is "
+        f"ahead by {value:.2f} [{low:.2f}, {high:.2f}] ({_p(row, many)})"
     )
     if math.isinf(row["smallest"]):
-        shown = "so few clips would show none that the scale has room for"
+        shown = "this comparison could show no difference that the scale has room for"
     else:
         shown = (
-            f"one of {row['smallest']:.2g} would have been shown in 80 % of such "
-            "comparisons"
+            f"a true difference of {row['smallest']:.2g} would be shown four times in "
+            "five"
         )
-    return f"{found}; {shown}; {_needed(row)}"
+    return f"{found}; {_needed(row)}; {shown}"
 
 
 def _needed(row: Mapping[str, Any]) -> str:
@@ -87,16 +89,16 @@ def _needed(row: Mapping[str, Any]) -> str:
     what = row["unit"]
     if math.isfinite(needed) and needed <= _MOST_CLIPS:
         return (
-            f"about {needed:.0f} more {what} of each would be needed to show a "
-            "difference of the size seen"
+            f"to show a difference of this size takes about {needed:.0f} more "
+            f"{what if needed > 1 else what.removesuffix('s')} of each"
         )
     if row["error_systems"] > 0 and math.isinf(needed):
         return (
-            f"more {what} would not show one of the size seen, since the stack itself "
-            f"errs by about {row['error_systems']:.2g} in such differences (the clips "
-            f"bring {row['error_clips']:.2g}); ratings of some clips would"
+            f"more {what} would not show it, as the stack itself errs by about "
+            f"{row['error_systems']:.2g} in such differences (chance in clips: "
+            f"{row['error_clips']:.2g}); ratings of some clips may"
         )
-    return f"no number of {what} that anybody has would show one of the size seen"
+    return f"no number of {what} that anybody has would show it"
 
 
 def _unknown(row: Mapping[str, Any], where: str) -> str:

@@ -46,7 +46,7 @@ DIFFERENCE_COLUMNS = (
 """Columns of `SystemComparison.differences`."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SystemComparison:
     """Systems with their means and ranks, and their differences in pairs.
 
@@ -78,6 +78,20 @@ class SystemComparison:
     differences: pd.DataFrame
     notes: tuple[str, ...]
     interval_level: float
+
+    def __repr__(self) -> str:
+        n_systems = self.systems["system_id"].nunique()
+        n_shown = int((self.differences["p_holm"] <= 1 - self.interval_level).sum())
+        return (
+            f"<SystemComparison: {n_systems} systems in "
+            f"{', '.join(self.systems['aspect'].unique())}; {n_shown} of "
+            f"{len(self.differences)} differences shown>"
+        )
+
+    def __str__(self) -> str:
+        """The means of the systems, and in words what may be said of them."""
+        means = self.systems.round(2).to_string(index=False)
+        return "\n".join([means, *self.differences["said"], *self.notes])
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values; NaN and infinity become null."""

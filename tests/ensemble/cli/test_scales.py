@@ -377,7 +377,7 @@ def test_base_models_of_labels_from_0_to_100_are_those_of_the_same_labels_on_1_t
 
 
 def test_a_table_on_a_terminal_names_the_scale_of_the_scores():
-    columns = {"clip_id": ["a"]}
+    columns = {"clip_id": ["a"], "status": "ok", "flags": ""}
     for aspect, score in (("mos", 3.0), ("pq", 7.0)):
         columns |= {aspect: score, f"{aspect}_low": score, f"{aspect}_high": score}
     frame = pd.DataFrame(columns)
@@ -395,6 +395,18 @@ def test_a_table_on_a_terminal_names_the_scale_of_the_scores():
         "mean opinion scores, 1 to 10, with 90% intervals"
     )
     assert "1 to 5, " in score_table(Scores(frame, ("mos",), (), ()), 0.9).title
+
+
+def test_a_table_of_the_best_of_each_group_shows_ranks_and_how_sure_they_are():
+    ranked = {"group": "a long prompt, " * 9, "rank": 1, "candidates": 5, "p_best": 0.6}
+    scored = {"clip_id": "a", "mos": 3.0, "mos_low": 2.0, "mos_high": 4.0}
+    frame = pd.DataFrame([scored | ranked | {"status": "ok", "flags": ""}])
+    table = score_table(Scores(frame, ("mos",), (), ()), 0.9)
+    shown = {str(column.header): str(next(column.cells)) for column in table.columns}
+    assert shown["rank"] == "1 of 5"
+    assert shown["P(best)"] == "0.60"
+    assert shown["group"].startswith("a long pro")
+    assert len(shown["group"]) == 24
 
 
 def test_ratings_and_true_scores_of_systems_are_on_the_scale_of_the_labels(tmp_path):

@@ -129,7 +129,7 @@ def test_what_is_shown_and_what_is_not_are_told_apart(values):
     (clear,) = verdict_sentences(values)
     assert clear.endswith(
         "closer to people's ratings than those of its best model alone, the plain mean "
-        "of its models and the mean rating, said of every clip, by more than chance "
+        "of its models and the mean rating for every clip, by more than chance "
         "explains."
     )
     part = changed(
@@ -154,7 +154,7 @@ def test_what_is_shown_and_what_is_not_are_told_apart(values):
 def test_how_near_is_said_in_points_and_in_order(values):
     (text,) = nearness_sentences(values)
     assert "typically 0.50 points from the ratings" in text
-    assert "(the mean rating, said of every clip: 1.00)" in text
+    assert "(the mean rating for every clip: 1.00)" in text
     assert "in order almost as listeners do (rank correlation 0.95" in text
     few = changed(values, "leaderboards/test", board(n_systems=4))
     assert "order" not in nearness_sentences(few)[0]

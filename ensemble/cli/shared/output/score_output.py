@@ -10,12 +10,16 @@ from base_models.files import atomic_write, nan_to_none, write_json
 from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import Screen, say
 from ensemble.cli.shared.output.output_files import STDOUT, put_json
+from ensemble.screen.literal import in_the_middle
 from ensemble.screen.streams import is_stdout_taken, put_bytes, put_line
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     from ensemble.formats import Distributions, Scores
     from ensemble.scoring.score_windows import WindowedScores
+
+_LONGEST_GROUP = 24
+"""Characters of the name of a group, which is often a prompt, on a terminal."""
 
 
 def output_format(out: str | None, name: str | None) -> str | None:
@@ -132,6 +136,11 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
         elsewhere="-o FILE has them",
     )
     table.add_column("clip", overflow="fold")
+    # Rows of the best of each group say how they rank in it.
+    is_ranked = {"group", "rank", "candidates", "p_best"} <= set(scores.frame.columns)
+    if is_ranked:
+        table.add_column("rank", justify="right", no_wrap=True)
+        table.add_column("P(best)", justify="right", no_wrap=True)
     disagree = [name for name in scores.aspects if f"{name}_sd" in scores.frame]
     for aspect, scale in scales.items():
         heading = aspect if ends else f"{aspect}, {scale.low:g} to {scale.high:g}"
@@ -142,9 +151,14 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
     is_flagged = scores.frame[FLAGS].any()
     if is_flagged:
         table.add_column("flags")
+    if is_ranked:
+        table.add_column("group", no_wrap=True)
 
     for row in scores.usable.to_dict("records"):
         cells = []
+        if is_ranked:
+            cells.append(f"{row['rank']} of {row['candidates']}")
+            cells.append(f"{row['p_best']:.2f}")
         for aspect in scores.aspects:
             low = row[f"{aspect}_low"]
             high = row[f"{aspect}_high"]
@@ -156,5 +170,7 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
         if is_flagged:
             flags = row[FLAGS].split()
             cells.append(", ".join(flags).replace("_", " "))
+        if is_ranked:
+            cells.append(in_the_middle(str(row["group"]), _LONGEST_GROUP))
         table.add_row(row["clip_id"], *cells)
     return table

@@ -47,7 +47,7 @@ def alike():
 def test_clips_systems_prompts_and_the_stack_are_counted(three):
     assert measured_sentences(three) == [
         "36 clips of 3 systems for 12 prompts were scored for mos by a stack "
-        "(stack-1), which was fitted on 120 clips that people had rated.",
+        "(stack-1), fitted on 120 clips with ratings.",
         "Scores go from 1 (worst) to 5 (best).",
     ]
 
