@@ -44,6 +44,7 @@ else:
 MANIFEST = "manifest.json"
 WILDCARD = re.compile(r"[*?\[]")
 """What makes a path a pattern, see `matching_paths`."""
+_NO_NAME = re.compile("[\x00\ud800-\udfff]")
 
 
 def sha256(data: bytes) -> str:
@@ -223,8 +224,12 @@ def read_bytes(path: Path | str) -> bytes:
     DamagedArtifact
         naming the file, when it is missing or cannot be read.
     """
+    path = Path(path)
     try:
-        return Path(path).read_bytes()
+        # A pipe or a device, which a stranger's folder may link to, never ends.
+        if path.exists() and not path.is_file():
+            raise DamagedArtifact(f"{path} is not a regular file.")
+        return path.read_bytes()
     except OSError as error:
         raise DamagedArtifact(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -438,6 +443,17 @@ def is_sealed(folder: Path | str) -> bool:
     return (Path(folder) / MANIFEST).is_file()
 
 
+def is_inside(name: str) -> bool:
+    """Whether a name in a manifest is that of a file below its folder.
+
+    >>> [is_inside(name) for name in ("base/a.json", "../a.json", "/etc/passwd", "a/")]
+    [True, False, False, False]
+    """
+    parts = name.split("/")
+    is_below = all(part not in ("", ".", "..") for part in parts)
+    return is_below and _NO_NAME.search(name) is None
+
+
 class Artifact:
     """A sealed folder, opened for reading: every file read must match the manifest.
 
@@ -478,6 +494,12 @@ class Artifact:
         facts = self.facts
         if not isinstance(facts, dict) or not isinstance(facts.get("files"), dict):
             raise DamagedArtifact(f"{self.folder / MANIFEST} is not a manifest.")
+        outside = [name for name in facts["files"] if not is_inside(name)]
+        if outside:
+            raise DamagedArtifact(
+                f"{self.folder / MANIFEST} lists {ascii(outside[0])[:100]}, which is "
+                "no file below its folder; nothing was read."
+            )
         if facts.get("format") != 1:
             raise UsageError(
                 f"{self.folder} has manifest format {facts.get('format')!r}; "

@@ -6,6 +6,8 @@ unmeasured; a stack of the demo corpus is said to be one.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import PurePath
@@ -22,6 +24,7 @@ _SHOWN = {
     "mean": "mean of its base models",
     "constant": "constant: the mean rating",
 }
+_TAG = re.compile("<(?=[A-Za-z/!?])")
 _MEASURES = (("utterance", "srcc"), ("utterance", "mse"), ("system", "srcc"))
 
 
@@ -47,7 +50,7 @@ def model_card(contents: StackContents, name: str, licence: str = "") -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["cell"] = _cell
+    environment.filters |= {"cell": _cell, "prose": _prose, "code": _code}
     rendered = environment.from_string(template.read_text(encoding="utf-8"))
     return rendered.render(
         front_matter=_front_matter(name, licence),
@@ -67,11 +70,12 @@ def _front_matter(name: str, licence: str) -> str:
     facts: dict[str, Any] = {
         "library_name": "stackedmos",
         # What hubs call a licence that is none of theirs, or that nobody named.
-        "license": licence or "other",
+        "license": " ".join(licence.split()) or "other",
         "tags": _TAGS,
-        "model_name": name.rpartition("/")[2],
+        "model_name": " ".join(name.rpartition("/")[2].split()),
     }
-    return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+    # In one line each: a line of dashes would end the facts.
+    return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=math.inf)
 
 
 def _measured_on(contents: StackContents) -> str:
@@ -102,7 +106,19 @@ def _metric(
     return ""
 
 
+def _prose(text: object) -> str:
+    """Text for one line of Markdown, in which nothing is HTML, a link or code."""
+    escaped = _TAG.sub("&lt;", str(text).replace("&", "&amp;"))
+    # Intervals stand in brackets as well, with no address behind them.
+    escaped = escaped.replace("](", "] (").replace("`", "\\`")
+    return " ".join(escaped.split())
+
+
 def _cell(text: object) -> str:
-    """Text for a cell of a table in Markdown, which is also read as HTML."""
-    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;")
-    return " ".join(escaped.replace("|", "\\|").split())
+    """Text for a cell of a table in Markdown."""
+    return _prose(text).replace("|", "\\|")
+
+
+def _code(text: object) -> str:
+    """Text between backticks, or in one line of a block of code."""
+    return " ".join(str(text).replace("`", "'").split())

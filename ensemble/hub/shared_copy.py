@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from base_models.errors import UsageError, some
-from base_models.files import Artifact, write_artifact
+from base_models.files import Artifact, is_inside, write_artifact
 from ensemble.hub.stack_contents import REPORT, decides_predictions
 from ensemble.workspace import STACK_ROLE
 
@@ -52,10 +52,8 @@ def check_shared_names(names: list[str], place: str) -> None:
 
 
 def _is_safe(name: str) -> bool:
-    parts = name.split("/")
-    inside = all(part not in ("", ".", "..") for part in parts)
     plain = "\\" not in name and ":" not in name and name.isprintable()
-    return inside and plain and Path(name).suffix in SUFFIXES
+    return is_inside(name) and plain and Path(name).suffix in SUFFIXES
 
 
 def write_shared_copy(folder: Path | str, files: dict[str, bytes], card: str) -> None:

@@ -154,7 +154,7 @@ class WorkQueue:
             When all are taken, or the server is about to stop.
         """
         with self._changed:
-            self._refuse_closed()
+            self.refuse_closed()
             if self._n_taken >= self.places:
                 mean = sum(self._seconds) / len(self._seconds)
                 seconds = math.ceil(max(1.0, mean * self._n_taken))
@@ -178,7 +178,7 @@ class WorkQueue:
         """
         job = Job(work, place, deadline)
         with self._changed:
-            self._refuse_closed()
+            self.refuse_closed()
             self._jobs.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -231,7 +231,14 @@ class WorkQueue:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _refuse_closed(self) -> None:
+    def refuse_closed(self) -> None:
+        """Do nothing while the server goes on.
+
+        Raises
+        ------
+        Refusal
+            When it is about to stop.
+        """
         if self._is_closed:
             raise _stopping()
 

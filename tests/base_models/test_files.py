@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import pytest
 from base_models import files
 from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
 from base_models.files import (
+    MANIFEST,
     Artifact,
     atomic_write,
     from_json,
     nan_to_none,
     parse_tensors,
+    read_bytes,
+    read_json,
     seal,
     to_json,
     write_json,
@@ -170,3 +174,28 @@ def test_a_parquet_table_is_read_without_threads_that_outlive_python(tmp_path):
         "assert len(os.listdir('/proc/self/task')) == before\n"
     )
     subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/dev/zero", "../a.json", "a/../../b", "", ".", "a/", "a\x00b", "a\ud800"],
+)
+def test_a_manifest_that_leads_out_of_its_folder_is_refused_unread(sealed, name):
+    facts = read_json(sealed / MANIFEST)
+    facts["files"][name] = "0" * 64
+    (sealed / MANIFEST).write_text(json.dumps(facts))
+    with pytest.raises(DamagedArtifact, match="no file below its folder") as caught:
+        Artifact(sealed, "thing")
+    assert str(caught.value).isprintable()
+
+
+def test_a_device_a_pipe_or_a_folder_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("pipe", "endless", "folder"):
+        with pytest.raises(DamagedArtifact, match=f"{name} is not a regular file"):
+            read_bytes(tmp_path / name)
+    with pytest.raises(DamagedArtifact, match="loop cannot be read"):
+        read_bytes(tmp_path / "loop")

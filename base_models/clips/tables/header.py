@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -253,7 +254,7 @@ def column_names(header: Sequence[str], path: Path) -> list[str]:
     for position, name in enumerate(header):
         names.append(name.strip() or f"unnamed_{position}")
 
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise UsageError(f"{path} has two columns named {some(repeated)}.")
     return names

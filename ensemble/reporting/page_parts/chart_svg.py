@@ -21,6 +21,8 @@ _DIGITS = re.compile(r"(\d+\.\d\d)\d+")
 _USUAL = re.compile(r"font-size: 9px;? ?|font-family: [^;]*;? ?|fill: var\(--text\)")
 _REFERENCE = re.compile(r"#([\w-]+)")
 _TURNED_NOWHERE = re.compile(r"rotate\(-?0 [^)]*\)")
+# What XML cannot hold, not even as a reference; matplotlib writes it as it comes.
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ROUNDED = ("d", "x", "y", "points", "transform", "width", "height")
 
 
@@ -33,7 +35,7 @@ def page_svg(document: str, id_: str, title: str, words: str) -> str:
     id_ : no other element of the page has an id that begins with it
     title, words : name and description of the picture for screen readers
     """
-    root = ET.fromstring(document)
+    root = ET.fromstring(_NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", document))
     _remove(root, "metadata")
     _remove(root, "style")
 

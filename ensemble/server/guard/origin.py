@@ -10,6 +10,7 @@ which send no ``Origin``.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Collection
 
@@ -19,6 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ensemble.server.refusals import Refusal, refusal_response
 
 _READING = ("GET", "HEAD")
+# Nothing of a path or an account: addresses of this server are made of what is let in.
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::[0-9]{1,5})?", re.ASCII)
 
 
 class OriginCheck:
@@ -71,11 +74,10 @@ class OriginCheck:
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host header is an address, or one of our names."""
-        name = host
-        if host.startswith("["):
-            name = host[1:].partition("]")[0]
-        elif host.count(":") <= 1:
-            name = host.partition(":")[0]
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = found[1] or found[2]
         try:
             ipaddress.ip_address(name)
         except ValueError:

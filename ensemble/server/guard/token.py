@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ensemble.server.forms import read_text_form
 from ensemble.server.pages import page
 from ensemble.server.refusals import Refusal, refusal_response, wants_page
 
@@ -54,9 +55,10 @@ class TokenCheck:
 
     async def _response(self, request: Request) -> Response | None:
         """What is answered in place of the page; None lets the request through."""
-        path = request.url.path
+        # As it is routed; `request.url` is made of the Host header as well.
+        path: str = request.scope["path"]
         if path == LOGIN and request.method == "POST":
-            return self._login(await request.form(max_files=0, max_fields=4))
+            return self._login(await read_text_form(request, max_files=0, max_fields=4))
         if path == LOGIN:
             return self._login_page(request, "/")
         if path in _OPEN_TO_ALL or path.startswith(_STATIC) or self._is_known(request):

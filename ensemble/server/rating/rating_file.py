@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from base_models.errors import UsageError, some
+from base_models.errors import StackedMOSError, UsageError, in_one_line, some
 from ensemble.server.rating.design import RatedClip, RatingDesign
 
 VERSION = 1
@@ -64,11 +64,31 @@ def writing(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
         connection.execute("COMMIT")
 
 
+@contextlib.contextmanager
+def understood(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of a file whose cells another program changed that it is damaged.
+
+    Raises
+    ------
+    UsageError
+        In place of what Python says of values of a wrong kind.
+    """
+    try:
+        yield
+    except StackedMOSError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"'{path}' is damaged, or was changed by another program "
+            f"({in_one_line(error)[:100]}); use a copy of it that is whole."
+        ) from error
+
+
 def _connected(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None
     )
-    # Views and triggers that a stranger put into a file must do nothing.
+    # What a stranger put into a file must not call functions, see _check_kind.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
@@ -92,6 +112,15 @@ def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
         raise UsageError(
             f"'{path}' has version {version} of files of ratings; this program knows "
             f"version {VERSION}: use the release that wrote it."
+        )
+    # Either could drop or make up answers, while raters are told that all are kept.
+    added = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+    ).fetchall()
+    if added:
+        raise UsageError(
+            f"'{path}' has a trigger or view '{added[0][0][:60]}', which no file of "
+            "ratings has; use a copy from before it was added."
         )
 
 
@@ -148,16 +177,20 @@ def prepare(
     """
     path = Path(path)
     try:
-        with writing(path) as connection:
+        with understood(path), writing(path) as connection:
             if _is_empty(connection):
                 _fill(connection, design, clips)
                 return
             _check_kind(connection, path)
             _check_same(connection, path, design=design, clips=clips)
-            # The same sound may lie in another folder than last time.
+            # The same sound may lie in another folder than last time, and its system,
+            # which no rater sees, may have been corrected in the plan.
             connection.executemany(
-                "UPDATE clips SET audio = ? WHERE clip_id = ?",
-                [(os.path.abspath(clip.audio), clip.clip_id) for clip in clips],
+                "UPDATE clips SET audio = ?, system_id = ? WHERE clip_id = ?",
+                [
+                    (os.path.abspath(clip.audio), clip.system_id, clip.clip_id)
+                    for clip in clips
+                ],
             )
     except sqlite3.Error as error:
         raise UsageError(

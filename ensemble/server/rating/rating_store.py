@@ -20,6 +20,7 @@ from ensemble.server.rating.rating_file import (
     now,
     prepare,
     reading,
+    understood,
     writing,
 )
 
@@ -104,9 +105,9 @@ class RatingStore:
         self.path = Path(path)
         self.design = design
         by_id = {clip.clip_id: clip for clip in clips}
-        with reading(path) as connection:
+        with understood(path), reading(path) as connection:
             rows = connection.execute("SELECT token, clip_id FROM clips").fetchall()
-            self.key: str = fact(connection, "key")
+            self.key = str(fact(connection, "key"))
         self.clips = {token: by_id[clip_id] for token, clip_id in rows}
 
     def close(self) -> None:

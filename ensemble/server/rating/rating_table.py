@@ -17,7 +17,7 @@ import pandas as pd
 from base_models.errors import UsageError
 from base_models.scales import Scale
 from ensemble.server.rating.design import AnswerScale
-from ensemble.server.rating.rating_file import fact, reading
+from ensemble.server.rating.rating_file import fact, reading, understood
 
 _ANSWERS = """
 SELECT answers.number, raters.code, clips.clip_id, clips.audio,
@@ -87,7 +87,8 @@ def read_rating_file(path: str | os.PathLike[str]) -> pd.DataFrame:
     UsageError
         When there is no such file, or it is none of ratings.
     """
-    return _table(path, _ANSWERS)
+    with understood(path):
+        return _table(path, _ANSWERS)
 
 
 def read_history(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -95,7 +96,8 @@ def read_history(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     See `read_rating_file`; without ``n_answers``.
     """
-    return _table(path, _HISTORY).drop(columns="n_answers")
+    with understood(path):
+        return _table(path, _HISTORY).drop(columns="n_answers")
 
 
 def _table(path: str | os.PathLike[str], query: str) -> pd.DataFrame:

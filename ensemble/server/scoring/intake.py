@@ -21,7 +21,7 @@ from ensemble.server.settings import Limits
 from ensemble.server.work_queue import Job, WorkQueue
 
 _LOOK_SECONDS = 0.5
-"""Between two looks whether a client still waits."""
+"""Between two looks whether a client still waits, or the server ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Intake:
         try:
             folder = self.uploads.new_folder()
             async with asyncio.timeout(self.limits.timeout):
-                asked = await read_form(request, folder, self.limits)
+                asked = await self._read(request, folder)
             work = functools.partial(self._work, asked, folder)
             job = self.queue.submit(work, place, deadline)
         except BaseException as error:
@@ -87,6 +87,21 @@ class Intake:
             job.abandon()
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    async def _read(self, request: Request, folder: Path) -> ScoreRequest:
+        """Read the form of a request, as long as what comes of it would be scored."""
+        reading = asyncio.ensure_future(read_form(request, folder, self.limits))
+        try:
+            while not reading.done():
+                await asyncio.wait({reading}, timeout=_LOOK_SECONDS)
+                # A stalled upload would keep a server from ending.
+                self.queue.refuse_closed()
+        finally:
+            if not reading.done():
+                reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reading
+        return reading.result()
 
     def _work(self, asked: ScoreRequest, folder: Path, job: Job) -> ScoredUpload:
         return self.scorer.score(asked, folder, job)

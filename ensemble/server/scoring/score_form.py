@@ -15,6 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from ensemble.server.forms import read_text_form
 from ensemble.server.refusals import Refusal
 from ensemble.server.scoring.prompt_table import (
     LONGEST_PROMPT,
@@ -23,6 +24,7 @@ from ensemble.server.scoring.prompt_table import (
     facts_from_table,
 )
 from ensemble.server.scoring.uploads import (
+    TABLE_SUFFIXES,
     UploadedClip,
     checked_name,
     is_table_name,
@@ -88,7 +90,8 @@ async def read_form(request: Request, folder: Path, limits: Limits) -> ScoreRequ
         )
     try:
         # Beyond a megabyte each, files are on the disk while they come.
-        form = await request.form(
+        form = await read_text_form(
+            request,
             max_files=limits.clips + 1,
             max_fields=limits.clips + _OTHER_FIELDS,
             max_part_size=_LARGEST_FIELD,
@@ -171,6 +174,14 @@ def _facts(
         )
     if tables:
         name = checked_name(tables[0].filename or "")
+        if not is_table_name(name):
+            raise Refusal(
+                415,
+                "table",
+                f"{name} is no table of prompts; one is text, and its name ends with "
+                f"{', '.join(TABLE_SUFFIXES)}: save it as CSV.",
+                clip=name,
+            )
         # The suffix says how a table is read; the rest of its name is not used.
         path = folder / f"table{Path(name).suffix.lower()}"
         with path.open("xb") as copy:

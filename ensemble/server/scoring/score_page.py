@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import (
     FileResponse,
@@ -34,6 +35,15 @@ _RESULT = "/results/{job_id}"
 _LEVELS = (0.8, 0.9, 0.95)
 
 
+class _PlaceConvertor(IntegerConvertor):
+    """A place in a list; `int` refuses numbers of thousands of digits by an error."""
+
+    regex = "[0-9]{1,6}"
+
+
+register_url_convertor("place", _PlaceConvertor())
+
+
 class ScorePage:
     """Pages about scores.
 
@@ -55,8 +65,8 @@ class ScorePage:
             Route(_RESULT, self.result),
             Route(f"{_RESULT}/scores.csv", self.table),
             Route(f"{_RESULT}/compare", self.compare),
-            Route(f"{_RESULT}/clips/{{number:int}}", self.audio),
-            Route(f"{_RESULT}/pictures/{{number:int}}/{{place:int}}", self.picture),
+            Route(f"{_RESULT}/clips/{{number:place}}", self.audio),
+            Route(f"{_RESULT}/pictures/{{number:place}}/{{place:place}}", self.picture),
             Route(f"{_RESULT}/delete", self.delete, methods=["POST"]),
         ]
 

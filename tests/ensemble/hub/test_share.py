@@ -1,6 +1,8 @@
 """A pushed stack comes back the same, says what it is, and is never half there."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from stand_in_hub import running_hub
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import MANIFEST
 from ensemble import StackedMOS
+from ensemble.hub.model_card import model_card
 from ensemble.hub.place import HubPlace, parse_place
 from ensemble.hub.repository import HubAccess
 from ensemble.hub.share import Sharing, push_stack, stack_folder
@@ -270,6 +273,31 @@ def test_the_card_says_what_was_measured_and_what_was_not(stack, matrix, tmp_pat
     plain = StackedMOS(final_estimator="mean").fit(*matrix)
     plain.push(tmp_path / "plain")
     assert "It was not measured" in (tmp_path / "plain" / CARD).read_text()
+
+
+def test_words_of_a_stranger_cannot_write_the_card(folder):
+    hostile = "a`|[x](http://e.example)<img src=x>\n---\n# Certified\nlicense: mit"
+    contents = replace(
+        stack_contents(folder),
+        aspects=(hostile,),
+        scales={hostile: (1.0, 5.0)},
+        learner=hostile,
+        source=hostile,
+        report={
+            "verdict": {"sentence": hostile, "limits": hostile},
+            "leaks": [hostile],
+        },
+    )
+    card = model_card(contents, hostile, licence=hostile)
+    _, front, text = card.split("---\n", 2)
+    assert yaml.safe_load(front)["license"] == " ".join(hostile.split())
+    assert "# Certified" not in text.splitlines()
+    prose = re.sub(r"```.*?```|(?<!\\)`[^`]*`", "", text, flags=re.DOTALL)
+    assert not re.search(r"<img|\]\(http|^license: mit$", prose, re.MULTILINE)
+    # A row of a table has as many cells as its head, and a code span ends where it did.
+    row = next(row for row in text.splitlines() if row.startswith("| a"))
+    assert len(re.split(r"(?<!\\)\|", row)) == 5
+    assert "The meta level is `a'|[x]" in text
 
 
 def test_a_stack_of_stored_predictions_says_that_it_scores_no_audio(tmp_path):

@@ -75,7 +75,21 @@ def test_addresses_and_localhost_are_names_of_ours(client, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil:8765", "", "[x"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil:8765",
+        "",
+        "[x",
+        # Addresses of answers, and once the path that was guarded, are made of it.
+        "127.0.0.1:80/static/?x=",
+        "[::1]/static/?",
+        "127.0.0.1:80#",
+        "127.0.0.1:x@evil.example",
+        "[127.0.0.1]evil.example",
+        "127.0.0.1:8765:8765",
+    ],
 )
 def test_other_names_are_refused_since_their_owner_may_point_them_here(client, host):
     answer = client.get("/health", headers={"host": host})
@@ -190,6 +204,18 @@ def test_a_cookie_is_worth_nothing_at_another_server(guarded, make_client):
     other = make_client(token=TOKEN)
     cookie = "; ".join(f"{name}={value}" for name, value in guarded.cookies.items())
     assert other.get("/stack", headers={"cookie": cookie}).status_code == 401
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "undefined", "cp037"])
+def test_a_login_in_an_odd_encoding_is_refused(guarded, charset):
+    form = f"multipart/form-data; boundary=B; charset={charset}"
+    body = (
+        b'--B\r\nContent-Disposition: form-data; name="token"\r\n\r\n'
+        b"+2AA-\\ud800\r\n--B--\r\n"
+    )
+    answer = guarded.post("/login", content=body, headers={"content-type": form})
+    assert answer.status_code == 415
+    assert "UTF-8" in answer.json()["error"]["message"]
 
 
 def test_a_login_that_is_too_large_or_has_files_is_refused(guarded):

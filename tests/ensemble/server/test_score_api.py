@@ -1,5 +1,6 @@
 """Programs get the rows of predict_mos, and are told what cannot be used and why."""
 
+import asyncio
 import io
 import json
 import threading
@@ -11,11 +12,13 @@ import pytest
 import soundfile
 from builders import music
 from commands import call
+from starlette.requests import Request
 
 from base_models.clip_status import OK
 from ensemble.formats import encode_scores
 from ensemble.scoring.audio_files import clips_from_files
 from ensemble.scoring.score_clips import score_clips
+from ensemble.server.refusals import Refusal
 from ensemble.server.scoring.openapi import openapi
 from ensemble.server.settings import ServerSettings
 
@@ -446,7 +449,70 @@ def test_two_tables_and_prompts_in_two_places_are_refused(client, wav):
     refused(answer, 400, "prompt", "leave one of them out")
 
 
+@pytest.mark.parametrize("name", ["t.xlsx", "t.parquet", "t.csv.gz", "t"])
+def test_what_would_have_to_be_unpacked_is_no_table_of_prompts(client, wav, name):
+    answer = sent(client, ("a.wav", wav()), table=(name, b"PK\x03\x04"))
+    refused(answer, 415, "table", name, "save it as CSV")
+
+
+def multipart(*parts, charset):
+    """A form with these fields, headers and bytes, in words of an encoding."""
+    body = b"".join(
+        b"--B\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % part
+        for part in parts
+    )
+    kind = f"multipart/form-data; boundary=B; charset={charset}"
+    return {"content": body + b"--B--\r\n", "headers": {"content-type": kind}}
+
+
+@pytest.mark.parametrize(
+    ("charset", "prompt"),
+    [
+        ("utf-7", b"+2AA-"),
+        ("unicode_escape", b"\\ud800"),
+        ("undefined", b"x"),
+        ("punycode", b"\\"),
+        ("rot13", b"x"),
+        ("no-such-thing", b"x"),
+    ],
+)
+def test_a_form_is_in_utf_8_alone(client, wav, charset, prompt):
+    parts = [(b'name="files"; filename="a.wav"', wav()), (b'name="prompt"', prompt)]
+    answer = client.post("/score", **multipart(*parts, charset=charset))
+    refused(answer, 415, "form", "UTF-8", charset)
+    assert client.app.state.intake.queue.n_taken == 0
+    parts[1] = (b'name="prompt"', "Zürich 🎹".encode())
+    answer = client.post("/score", **multipart(*parts, charset="UTF-8"))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("page", ["clips/{}", "pictures/{}/0", "pictures/0/{}"])
+def test_a_place_of_thousands_of_digits_is_no_page(client, page):
+    answer = client.get("/results/x/" + page.format("9" * 5000))
+    assert answer.status_code == 404
+
+
 # ---- the queue, and time
+
+
+def test_an_upload_that_stalls_does_not_keep_the_server_from_ending(make_intake):
+    intake = make_intake()
+    headers = [(b"content-type", b"multipart/form-data; boundary=B")]
+    scope = {"type": "http", "method": "POST", "path": "/score", "headers": headers}
+
+    async def receive():
+        # Somebody presses Ctrl-C, and no byte ever comes.
+        intake.queue.close()
+        await asyncio.Event().wait()
+
+    async def upload():
+        async with intake.queued(Request(scope, receive)):
+            raise AssertionError("nothing was uploaded")
+
+    with pytest.raises(Refusal, match="being stopped"):
+        asyncio.run(asyncio.wait_for(upload(), 60))
+    assert intake.queue.n_taken == 0
+    assert not list(intake.uploads.root.iterdir())
 
 
 @pytest.fixture

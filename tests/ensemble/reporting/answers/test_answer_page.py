@@ -182,6 +182,16 @@ def test_names_cannot_become_markup_or_formulas(three):
     assert "\u202e" not in source
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("sign", ["\x00", "\x01", "\x1b", "\ufffe", "\uffff"])
+def test_signs_that_no_picture_can_hold_are_replaced_in_it(three, sign):
+    names = three.frame["system_id"].replace("v0", f"v{sign}0")
+    source = answer_page(
+        compared(replace(three, frame=three.frame.assign(system_id=names)))
+    )
+    assert "v\N{REPLACEMENT CHARACTER}0" in source.decode()
+
+
 def test_the_page_of_scores_has_those_that_are_usable():
     frame = answer(n_systems=1, clips_each=3).frame
     frame = frame.assign(audio="", status=["ok", "missing", "ok"], reason="")

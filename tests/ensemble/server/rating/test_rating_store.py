@@ -1,9 +1,11 @@
 """Ratings are kept whole, one by one, whoever rates and whatever happens."""
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -279,6 +281,41 @@ def test_a_file_of_other_clips_or_other_audio_is_refused(tmp_path):
     )
     with pytest.raises(UsageError, match="audio or the prompt of 'secret-v1-0'"):
         RatingStore(file, design(), clips_of(plan))
+
+
+def test_a_system_that_was_corrected_in_the_plan_is_the_one_exported(tmp_path):
+    clips = clips_of(write_plan(tmp_path))
+    with store_of(tmp_path) as store:
+        rater = joined(store, "anna")
+        store.save(rater, answer_to(order_of(store, rater)[0]))
+    corrected = [replace(clip, system_id="right") for clip in clips]
+    RatingStore(store.path, design(), corrected).close()
+    assert read_rating_file(store.path)["system_id"].tolist() == ["right"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM facts",
+        "UPDATE facts SET value = 'null'",
+        "UPDATE facts SET value = '{'",
+        "UPDATE facts SET value = '[1]'",
+        "UPDATE ratings SET rating = 'loud'",
+        "UPDATE answers SET listened_seconds = 'x'",
+        "CREATE VIEW more AS SELECT 1",
+        "CREATE TRIGGER t AFTER INSERT ON answers BEGIN DELETE FROM answers; END",
+    ],
+)
+def test_a_file_that_another_program_changed_is_refused_in_words(tmp_path, change):
+    with store_of(tmp_path) as store:
+        rater = joined(store, "anna")
+        store.save(rater, answer_to(order_of(store, rater)[0]))
+    with contextlib.closing(sqlite3.connect(store.path)) as connection:
+        connection.execute(change)
+        connection.commit()
+    for read in (read_rating_file, read_history):
+        with pytest.raises(UsageError, match="a copy"):
+            read(store.path)
 
 
 def _text(path):
