@@ -48,7 +48,8 @@ BASE_MODEL = Term(
     "base model", "one of the models whose predictions the stack combines"
 )
 CONSTANT = Term(
-    "constant", "the mean rating of the clips that were learnt from, given to every clip"
+    "constant",
+    "the mean rating of the clips that were learnt from, given to every clip",
 )
 META_TRAINING = Term("meta-training", "rated clips that the measured stack learnt from")
 META_VALIDATION = Term(
