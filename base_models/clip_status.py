@@ -29,7 +29,7 @@ STATUSES: Mapping[str, str] = {
     TOO_SHORT: "the sound is shorter than an encoder needs",
     NO_PROMPT: "everything is judged against the prompt, and there is none",
     NO_PREDICTION: "a model without weights, or a file, has no prediction of it",
-    DUPLICATE: "an earlier row has the same id, or is of the same file",
+    DUPLICATE: "an earlier row has the same id, or another one that says otherwise",
     BAD_ROW: "a cell of its row cannot be used",
 }
 """Each status, and what it says of a clip."""

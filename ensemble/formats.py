@@ -284,7 +284,7 @@ def _parquet_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-RECORD = b"stackedmos"
+RECORD = b"stackedmos_scores"
 """Key of the metadata of a parquet file of scores: how these came about, as JSON."""
 BIN_CENTERS = b"bin_centers"
 """Key of the metadata of a parquet file: a JSON list of the centres of the bins, or an

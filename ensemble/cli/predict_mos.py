@@ -24,7 +24,6 @@ from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
-    say_more,
     say_notes,
     say_set_aside,
     say_without_prompt,
@@ -51,7 +50,11 @@ from ensemble.cli.shared.output.report_options import (
     add_report_options,
     check_report_options,
 )
-from ensemble.cli.shared.output.score_notes import say_disagreement, say_systems
+from ensemble.cli.shared.output.score_notes import (
+    say_about_clips,
+    say_disagreement,
+    say_systems,
+)
 from ensemble.cli.shared.output.score_output import (
     output_format,
     put_distributions,
@@ -89,7 +92,6 @@ from ensemble.cli.shared.saved_stacks.windows import (
     add_windows_option,
     check_windows,
     put_over_time,
-    say_windows,
     score_with,
 )
 from ensemble.engine import LOCAL
@@ -373,27 +375,36 @@ def _wanted(options: Namespace) -> str:
 def _score_predictions(options: Namespace, form: str | None) -> int:
     """Score the clips that files of predictions are about."""
     from ensemble.prediction_files.predictor_scales import DeclaredScales
-    from ensemble.scoring.score_predictions import score_predictions
+    from ensemble.scoring.input_rows import InputRows
+    from ensemble.scoring.score_predictions import (
+        read_new_predictions,
+        score_predictions,
+    )
 
     stack, _ = load_stack(options)
+    declared = DeclaredScales.read(options.predictor_scales)
+    new = read_new_predictions(stack, options.predictions, declared)
+    rows = InputRows.beside(new.clips["clip_id"].tolist(), options.predictions)
+    _check_rows(options, form, rows)
+    provenance = _provenance(options, rows)
     scores, notes = score_predictions(
         stack,
         options.predictions,
         options.level,
         distributions=_wanted(options),
-        declared=DeclaredScales.read(options.predictor_scales),
         cross_fit=options.cross_fit,
         systems=options.systems,
+        new=new,
     )
+    scores, more = rows.complete(scores, options.keep)
     if stack.demo_:
         say(DEMO_NOTE)
     say_disagreement(stack, scores)
-    say_notes(notes)
+    say_notes((*notes, *more))
     say_range(scores)
 
-    provenance = _provenance(options, scores.frame[["clip_id", "audio"]])
     _put_results(options, scores, form, provenance=provenance)
-    put_answer(options, stack, scores, provenance)
+    put_answer(options, stack, rows.described(scores), provenance)
     return say_set_aside(scores.set_aside, _list_of(options, form))
 
 
@@ -431,9 +442,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     from ensemble.training.progress import encoding
 
     rows = _read_rows(options)
-    # A column that is not there is said before anything is scored.
-    rows.keep(options.keep)
-    check_listed(options, form, rows.given["clip_id"])
+    _check_rows(options, form, rows)
     clips = rows.clips
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
@@ -445,7 +454,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
             f"{some(models)} predict with --predictions FILE..., without clips."
         )
     # Before scoring, which may take hours: another stack may be the last one then.
-    provenance = _provenance(options, rows.given)
+    provenance = _provenance(options, rows)
 
     # Imported only now: the stack that is refused above came here without torch.
     from ensemble.scoring.prepared_stack import with_predictions
@@ -480,7 +489,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
             "the prompt; pass --prompt, or a table with prompts."
         )
 
-    _say_about_clips(options, stack, scores, windowed=windowed)
+    say_about_clips(options, stack, scores, windowed=windowed)
     if options.by_system:
         say_systems(stack, clips, scores.aspects)
     say_range(scores)
@@ -488,7 +497,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     scores = keep_best(options, stack, clips, scores)
     _put_results(options, scores, form, provenance=provenance, windowed=windowed)
-    put_answer(options, stack, scores, provenance)
+    put_answer(options, stack, rows.described(scores), provenance)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     if options.explain and windowed is not None:
@@ -499,10 +508,19 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     )
 
 
-def _provenance(options: Namespace, rows: pd.DataFrame) -> Provenance:
+def _provenance(options: Namespace, rows: InputRows) -> Provenance:
     return provenance_of(
-        "predict_mos", scored_file(options), stack=chosen_folder(options), rows=rows
+        "predict_mos",
+        scored_file(options),
+        stack=chosen_folder(options),
+        rows=rows.given,
     )
+
+
+def _check_rows(options: Namespace, form: str | None, rows: InputRows) -> None:
+    """Refuse columns and answers that are not to be had, before anything is scored."""
+    rows.keep(options.keep)
+    check_listed(options, form, rows.given["clip_id"])
 
 
 def _read_rows(options: Namespace) -> InputRows:
@@ -516,33 +534,6 @@ def _read_rows(options: Namespace) -> InputRows:
     say_notes(rows.clips.attrs.get("notes", ()))
     write_listed(rows.problems)
     return rows
-
-
-def _say_about_clips(
-    options: Namespace,
-    stack: StackedMOS,
-    scores: Scores,
-    *,
-    windowed: WindowedScores | None,
-) -> None:
-    """Say what scores of clips are worth, and how they were made."""
-    from ensemble.scoring.audio_files import length_note
-
-    if stack.demo_:
-        say(DEMO_NOTE)
-    scale_note = stack.scales_.note(scores.aspects)
-    if scale_note and not options.predictions:
-        say(f"note: {scale_note}")
-    say_disagreement(stack, scores)
-    if scores.left_out:
-        left_out = ", ".join(scores.left_out)
-        say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    for clip in scores.usable.to_dict("records"):
-        say_more(f"{clip['clip_id']}: {clip['audio']}")
-    if windowed is not None:
-        say_windows(windowed)
-    elif note := length_note(scores.usable["audio"].tolist()):
-        say(f"note: {note}")
 
 
 def _list_of(options: Namespace, form: str | None) -> str | None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base_models.files import MANIFEST, Artifact, manifest_of, sha256
-from ensemble.hub.model_card import model_card
 from ensemble.hub.place import HubPlace, parse_place
 from ensemble.hub.repository import HubAccess, pull, push_files
 from ensemble.hub.shared_copy import CARD, shared_files, write_shared_copy
@@ -85,6 +84,9 @@ def push_stack(
     files = shared_files(Artifact(folder, STACK_ROLE))
     contents = stack_contents(folder)
     name = place.repository if isinstance(place, HubPlace) else place.name
+    # The numbers of a card take long to import, and every command names stacks.
+    from ensemble.hub.model_card import model_card
+
     card = model_card(contents, name, licence=sharing.licence)
     if isinstance(place, Path):
         write_shared_copy(place, files, card)

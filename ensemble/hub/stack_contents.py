@@ -19,7 +19,6 @@ from base_models.errors import DamagedArtifact
 from base_models.files import Artifact, read_bytes, sha256, to_json
 from base_models.pooled_config import FAMILY
 from ensemble.workspace import STACK_ROLE
-from meta.learners import LEARNERS
 
 REPORT = "report.json"
 """File of a stack that was measured by ``fit_meta``, or pushed with its report."""
@@ -329,6 +328,9 @@ def _scales(
 
 def _learner(meta: Mapping[str, Any]) -> str:
     """Name of the learner, with the parameters that are not its usual ones."""
+    # Importing learners takes long, and --help of every command would.
+    from meta.learners import LEARNERS
+
     name = str(meta["learner"])
     known = LEARNERS.get(name)
     usual = known().get_params() if known is not None else {}

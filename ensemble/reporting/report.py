@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from base_models.files import atomic_write, nan_to_none, to_json
-from ensemble.formats import answer
+from ensemble.formats import answer, csv_table
 from ensemble.reporting.page import notebook_frame, page
 from ensemble.reporting.page_audio import LINK, PageAudio
 from ensemble.reporting.section import Provenance, ReportContent
@@ -128,14 +128,14 @@ class Report:
         values = self.values()
         contents = {
             "report.json": to_json(values),
-            "metrics.csv": _metrics(assessment).to_csv(index=False).encode(),
+            "metrics.csv": csv_table(_metrics(assessment)),
             "report.html": self._page(values, assessment).encode(),
         }
         # The test clips may be without labels; they are predicted all the same.
         predictions = assessment.predictions
         if len(predictions):
             contents["answer.txt"] = answer(predictions, self.aspects).encode()
-            contents["predictions-test.csv"] = predictions.to_csv(index=False).encode()
+            contents["predictions-test.csv"] = csv_table(predictions)
         return contents
 
     def write(self, folder: Path | str) -> None:

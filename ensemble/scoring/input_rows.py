@@ -10,13 +10,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
-from base_models.clips.listening_tests.rating_options import RatingOptions
+from base_models.clips import musiceval
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
+)
+from base_models.clips.names import comparable_ids
 from base_models.clips.problems import Problem
 from base_models.clips.read_clips import ReadRows, SetAside, collect_clips
+from base_models.clips.tables.read_table import is_table
 from base_models.errors import UsageError, nearest_name, some
 from ensemble.formats import Scores
+from ensemble.prediction_files.prediction_word import FileWord, PredictionFile
+from ensemble.prediction_files.read_predictions import read_distributions
 from ensemble.scoring.every_row import among, kept_columns, own_columns, without_repeats
 from meta.score_columns import KEPT
 
@@ -80,6 +89,41 @@ class InputRows:
             said = SetAside(clip, str(problem), status=problem.status)
             refused.setdefault(row, said)
         return cls(given, rows.clips, refused, problems=tuple(rows.problems))
+
+    @classmethod
+    def beside(cls, clip_ids: Sequence[str], files: Sequence[FileWord]) -> InputRows:
+        """Clips of files of predictions, with what else these say of them.
+
+        Parameters
+        ----------
+        clip_ids : sequence of n str
+            The clips, none of which is refused.
+        files : sequence of FileWord
+            Their predictions. Where several tables have a column, the first one that
+            has something in it for a clip is heard.
+        """
+        given = pd.DataFrame({"clip_id": list(clip_ids), "audio": ""}, dtype=object)
+        taken: dict[str, str] = {}
+        for file in PredictionFile.parse_all(files):
+            found = _columns_beside(file)
+            if found is None:
+                continue
+            table, called = found
+            taken = {**called, **taken}
+            known, own = comparable_ids(list(clip_ids), table["clip_id"].tolist())
+            # Of a clip that a file has twice, the first row is heard.
+            row_of = {form: row for row, form in reversed(list(enumerate(own)))}
+            rows = [row_of.get(form) for form in known]
+            for name in table.columns.drop(["clip_id", "audio"], errors="ignore"):
+                cells = table[name].tolist()
+                before = given[name].tolist() if name in given else [""] * len(given)
+                given[name] = [
+                    heard or ("" if row is None else cells[row])
+                    for heard, row in zip(before, rows, strict=True)
+                ]
+        clips = given[["clip_id", "audio"]]
+        clips.attrs["taken"] = taken
+        return cls(given, clips, refused={})
 
     def keep(self, words: Sequence[str] | None) -> dict[str, str]:
         """The columns to keep, by the names that `words` call them.
@@ -163,6 +207,41 @@ class InputRows:
         given = kept_columns(self.given, list(columns)).rename(columns=names)
         kept = replace(scores, kept=tuple(names.values()))
         return among(kept, given, self.refused), tuple(notes)
+
+    def described(self, scores: Scores) -> Scores:
+        """Scores with the columns of `KEPT`, whichever were asked to be kept.
+
+        Parameters
+        ----------
+        scores : Scores
+            Of some of these rows.
+        """
+        absent = [name for name in self.keep(None) if name not in scores.frame]
+        is_refused = [row in self.refused for row in range(len(self.given))]
+        own = self.given[~np.array(is_refused, dtype=bool)]
+        columns = {}
+        for name in absent:
+            cell_of = dict(zip(own["clip_id"], own[name], strict=True))
+            columns[name] = [cell_of.get(clip, "") for clip in scores.frame["clip_id"]]
+        return replace(scores, frame=scores.frame.assign(**columns))
+
+
+def _columns_beside(file: PredictionFile) -> tuple[pd.DataFrame, dict[str, str]] | None:
+    """All columns of a file of predictions as text, and what standard ones are called.
+
+    None where it is no table that names its clips.
+    """
+    is_of_rows = is_table(file.path) and not musiceval.is_list(file.path)
+    if file.ids is not None or not is_of_rows:
+        return None
+    if read_distributions(file.path) is not None:
+        return None
+    try:
+        rows = collect_clips(file.path, labels=False, options=AS_THEY_ARE)
+    except UsageError:
+        # Its predictions were read all the same; there is only nothing to keep.
+        return None
+    return _as_written(rows), rows.clips.attrs.get("taken", {})
 
 
 def _is_filled(cells: pd.Series) -> bool:

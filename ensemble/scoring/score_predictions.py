@@ -15,7 +15,10 @@ from base_models.errors import UsageError
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
 from ensemble.prediction_files.predictor_scales import DeclaredScales
-from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
+from ensemble.prediction_files.stack_inputs import (
+    StackInputs,
+    read_new_stack_inputs,
+)
 from ensemble.scoring.cross_fitted_stack import (
     cross_fitted,
     systems_of_predictions,
@@ -34,6 +37,29 @@ from meta.score_columns import (
 from meta.score_flags import with_flag
 
 
+def read_new_predictions(
+    stack: StackedMOS,
+    files: Sequence[Path | str],
+    declared: DeclaredScales | None = None,
+) -> StackInputs:
+    """What the files predict, of all clips that they are about.
+
+    Parameters
+    ----------
+    stack, files, declared
+        As of `score_predictions`.
+    """
+    layout = stack.final_estimator_.layout_
+    return read_new_stack_inputs(
+        files,
+        layout.models,
+        stack.aspects_,
+        bins=layout.bins,
+        scales=stack.scales_,
+        declared=declared,
+    )
+
+
 def score_predictions(
     stack: StackedMOS,
     files: Sequence[Path | str],
@@ -43,6 +69,7 @@ def score_predictions(
     *,
     cross_fit: bool = False,
     systems: str | None = None,
+    new: StackInputs | None = None,
 ) -> tuple[Scores, tuple[str, ...]]:
     """Score every clip that the files predict, in their order.
 
@@ -64,6 +91,8 @@ def score_predictions(
         `meta.cross_fit`.
     systems : str, optional
         A clip table that names the systems for that; by default the first of `files`.
+    new : StackInputs, optional
+        What `read_new_predictions` has read of the files, where it was read already.
 
     Returns
     -------
@@ -80,14 +109,7 @@ def score_predictions(
     """
     regressor = stack.final_estimator_
     layout = regressor.layout_
-    new = read_new_stack_inputs(
-        files,
-        layout.models,
-        stack.aspects_,
-        bins=layout.bins,
-        scales=stack.scales_,
-        declared=declared,
-    )
+    new = new or read_new_predictions(stack, files, declared)
     tables = layout.align(new.tables, regressor.accepts_missing)
     origins = [f"reads {file.text}" for file in new.origins if file.is_choice]
     notes = (*origins, *new.notes)

@@ -44,6 +44,22 @@ def test_lines_of_prose_are_not_long(page):
     assert [line for line in lines if len(line) > LONGEST_LINE] == []
 
 
+def test_the_map_names_files_that_there_are():
+    folders = ("base_models", "meta", "ensemble", "docs", "tests")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    # With a slash ahead, so that a name is the end of a path and no part of a word.
+    there = ["/" + path.relative_to(ROOT).as_posix() for path in paths]
+    there += [f"/{path.name}" for path in ROOT.iterdir()]
+
+    source = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = [line for line in source.splitlines() if line.startswith("| ")]
+    named = r"`([\w./]+(?:/|\.(?:py|md|toml|sql|js|css|j2)))`"
+    words = re.findall(named, "".join(rows))
+    assert len(words) > 150
+    ends = {word.removeprefix("..").strip("/") for word in words}
+    assert [end for end in ends if not any(t.endswith(f"/{end}") for t in there)] == []
+
+
 @pytest.fixture(scope="module")
 def helps():
     """The help of every command."""

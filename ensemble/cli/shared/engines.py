@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 
 from ensemble.cli.shared.options import OptionGroup
 from ensemble.engine import LOCAL, check_engine
+from ensemble.hub.place import is_hub_word
 from ensemble.training.encoder_choice import with_absolute_folder
 
 
@@ -42,7 +43,8 @@ def locate(options: Namespace) -> bool:
 
     for name in ("data", "artifacts", "stack"):
         path = getattr(options, name, None)
-        if path:
+        # Workers are told the folder into which a stack of a hub was pulled.
+        if path and not is_hub_word(path):
             options[name] = os.path.abspath(path)
     for name in ("audio_encoder", "text_encoder"):
         words = getattr(options, name, None)

@@ -211,7 +211,7 @@ OPTIONS = {
     ),
     "suffix": (
         lambda p: p.predict(p.wav, "--out", p.tmp / "x.xls"),
-        "x.xls: name a .csv, .jsonl, .parquet or .txt",
+        "x.xls: name a .csv, .jsonl, .parquet, .txt or .zip",
     ),
     "out below a file": (
         lambda p: p.predict(p.wav, "--out", p.wav / "x.csv"),

@@ -129,7 +129,8 @@ def test_the_report_is_whole_and_consistent(flow, learner):
         )
     page = (folder / "report.html").read_text()
     assert all(model in page for model in MODELS)
-    assert page.count("<svg") == 8
+    # Of each aspect four pictures for who doubts, and its systems for who decides.
+    assert page.count("<svg") == 10
     predictions = pd.read_csv(folder / "predictions-test.csv")
     prompts = (
         read_clips(flow.tree).set_index("clip_id").loc[predictions["clip_id"], "prompt"]

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commands import call, start
@@ -101,6 +102,10 @@ def test_a_pushed_stack_scores_as_the_one_at_hand(place, stack, call_with_hub):
         code, _, err = call_with_hub("predict_mos", *clips, *options)
         assert code == 0, err
     assert files[0].read_bytes() == files[1].read_bytes()
+    # Their folders differ, and are of one stack by all that scores depend on.
+    here, there = (json.loads(Path(f"{file}.meta.json").read_text()) for file in files)
+    assert here["stack_hash"] == there["stack_hash"] != ""
+    assert here["stack"] != there["stack"]
 
 
 def test_a_stack_that_is_nowhere_is_said_to_be(tmp_path, call_with_hub):

@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 from commands import call
 
+from base_models.files import read_json
+from ensemble.hub.stack_contents import stack_contents
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -45,6 +48,26 @@ def test_predictions_alone_have_a_page_with_how_it_was_made(folder):
     assert "<audio" not in source
     assert "predict_mos" in source
     assert "SHA-256 of data" in source
+    # The record beside the scores says the same, of the stack what decides its scores.
+    record = read_json(folder / "scores.csv.meta.json")
+    for fact in ("data_hash", "stack_hash", "stack", "date"):
+        assert record[fact]
+        assert record[fact] in source
+    (stack,) = folder.glob("art/meta/*")
+    assert record["stack_hash"] == stack_contents(stack).identity
+
+
+def test_systems_that_are_not_kept_beside_the_scores_are_still_on_the_page(folder):
+    words = ["--predictions", folder / "new.csv", "--artifacts", folder / "art"]
+    pages = []
+    for kept in ("none", "system_id"):
+        page = folder / f"{kept}.html"
+        outputs = ["-o", folder / f"{kept}.csv", "--keep", kept, "--report", page]
+        assert call("predict_mos", *words, *outputs)[0] == 0
+        pages.append(page.read_text())
+    assert "system_id" not in (folder / "none.csv").read_text()
+    assert "Systems by mos" in pages[0]
+    assert pages[0].count("<tr") == pages[1].count("<tr")
 
 
 def test_the_report_of_a_stack_is_whole_and_says_its_command(folder):

@@ -128,6 +128,13 @@ def test_a_page_has_landmarks_a_skip_link_and_contents(parsed):
     ]
 
 
+def test_contents_are_folded_until_somebody_wants_them(parsed):
+    (folded,) = (e for e in parsed.all("details") if "nav" in e["parents"])
+    assert "open" not in folded
+    links = [a for a in parsed.all("a") if "nav" in a["parents"]]
+    assert all("details" in link["parents"] for link in links)
+
+
 def test_headings_leave_out_no_level(parsed):
     levels = [int(h["tag"][1]) for h in parsed.all("h1", "h2", "h3", "h4")]
     assert levels[0] == 1

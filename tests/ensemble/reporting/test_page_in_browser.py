@@ -82,6 +82,30 @@ def test_only_tables_scroll_sideways(open_page, addresses, size):
     shot(shown, f"report-{size}")
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_summary_is_seen_first_and_contents_open_by_keyboard(
+    open_page, addresses, size
+):
+    shown = open_page(viewport=SIZES[size])
+    shown.goto(addresses["none"])
+    # Of a screen, the title and the folded contents take less than a third.
+    top = shown.locator("h2").first.bounding_box()["y"]
+    assert top < SIZES[size]["height"] / 3
+
+    links = shown.locator("nav.contents a")
+    assert not links.first.is_visible()
+    shown.locator("nav.contents summary").focus()
+    shown.keyboard.press("Enter")
+    assert links.first.is_visible()
+    assert sideways_scroll(shown) == 0
+    shot(shown, f"contents-{size}")
+
+    links.last.click()
+    target = links.last.get_attribute("href")
+    assert shown.locator(target).is_visible()
+    assert shown.evaluate("() => location.hash") == target
+
+
 def test_pictures_stand_in_rows_of_four_two_or_one(open_page, addresses):
     shown = open_page()
     shown.goto(addresses["none"])

@@ -409,6 +409,13 @@ def test_the_predictions_keep_their_order_and_their_labels(made, files):
     assert frame["ta_true"].isna().sum() == 1
 
 
+def test_no_name_of_a_clip_is_a_formula_to_a_spreadsheet(slim):
+    predictions = slim.measured.predictions.copy()
+    predictions.loc[0, "clip_id"] = "=HYPERLINK(1)"
+    data = changed(slim, predictions=predictions).files()["predictions-test.csv"]
+    assert b"\n'=HYPERLINK(1)," in data
+
+
 def test_the_same_report_has_the_same_bytes(made, files):
     assert made.files() == files
 

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from base_models.clips.listening_tests.rating_options import AS_THEY_ARE
+from base_models.clips.problems import TableProblems
 from base_models.errors import UsageError
 from ensemble.cli.shared.output.output_files import check_outputs
 from ensemble.formats import Scores
@@ -69,3 +70,46 @@ def test_clips_that_were_read_elsewhere_lose_only_repeated_rows():
     rows = InputRows.of_clips(clips)
     assert len(rows.clips) == 1
     assert rows.refused[1].status == "duplicate"
+
+
+def test_of_several_faults_of_a_row_the_first_is_its_reason(tmp_path):
+    table = "clip_id,audio,start,end\na,a.wav,0,1\n,,x,0\n\nc,c.wav,0,2\n"
+    (tmp_path / "t.csv").write_text(table)
+    rows = InputRows.read(tmp_path / "t.csv", AS_THEY_ARE)
+    assert rows.clips["clip_id"].tolist() == ["a", "c"]
+    assert list(rows.refused) == [1]
+    assert rows.refused[1].reason == str(rows.problems[0])
+    assert "line 3" in rows.refused[1].reason
+    assert len(rows.problems) > 1
+
+
+def test_of_rows_of_one_id_that_differ_nobody_knows_which_is_meant(tmp_path):
+    (tmp_path / "t.csv").write_text("clip_id,audio\na,a.wav\na,b.wav\nc,c.wav\n")
+    rows = InputRows.read(tmp_path / "t.csv", AS_THEY_ARE)
+    assert rows.clips["clip_id"].tolist() == ["c"]
+    assert [clip.status for clip in rows.refused.values()] == ["duplicate"] * 2
+
+
+def test_a_table_without_one_usable_row_is_an_error_with_all_its_faults(tmp_path):
+    (tmp_path / "t.csv").write_text("clip_id,audio\n,a.wav\n,b.wav\n")
+    with pytest.raises(TableProblems) as raised:
+        InputRows.read(tmp_path / "t.csv", AS_THEY_ARE)
+    assert len(raised.value.problems) == 2
+
+
+def test_a_column_is_kept_by_its_own_name_and_by_the_standard_one(tmp_path):
+    (tmp_path / "t.csv").write_text("clip_id,audio,System\na,a.wav,v1\n")
+    rows = InputRows.read(tmp_path / "t.csv", AS_THEY_ARE)
+    assert rows.keep(["System"]) == {"system_id": "System"}
+    assert rows.keep(["system_id", "audio"]) == {"system_id": "system_id"}
+    assert rows.keep(None) == {"system_id": "system_id"}
+
+
+def test_pages_know_systems_and_prompts_whatever_is_kept(rows):
+    scores, _ = rows.complete(scored(rows), ["none"])
+    assert "system_id" not in scores.frame
+    described = rows.described(scores).usable
+    assert described["system_id"].tolist() == ["v1", ""]
+    assert described["prompt"].tolist() == ["piano", ""]
+    whole, _ = rows.complete(scored(rows))
+    pd.testing.assert_frame_equal(rows.described(whole).frame, whole.frame)

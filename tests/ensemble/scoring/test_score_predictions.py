@@ -12,6 +12,7 @@ from commands import call, refused
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
+from base_models.files import read_json, sha256
 from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
@@ -81,6 +82,7 @@ def test_the_command_scores_what_the_loaded_stack_scores_with_intervals(
     assert list(table) == [
         "clip_id",
         "audio",
+        "system_id",
         "status",
         "mos",
         "mos_low",
@@ -263,3 +265,61 @@ def test_without_base_models_clips_cannot_be_scored(place, tmp_path):
         "holds only what they predicted",
     )
     refused(2, call("predict_mos", *both, "--prompt", "slow"), "predictions need none")
+
+
+# ---- columns beside predictions
+
+
+def test_columns_of_the_predictions_stand_beside_the_scores(place, tmp_path):
+    own = NEW[["clip_id", "system_id", "one"]].assign(note="first", prompt="")
+    other = NEW[["clip_id", "two"]].assign(note="second", take=range(9))
+    other["clip_id"] = [f"wav/{clip}.wav" for clip in other["clip_id"]]
+    files = (
+        written(tmp_path, "own.csv", own),
+        written(tmp_path, "other.csv", other.iloc[::-1]),
+    )
+
+    def kept(*words):
+        words = ("--predictions", *files, "--stack", place[1], *words)
+        code, out, err = call("predict_mos", *words, "-o", "-")
+        assert code == 0, err
+        table = pd.read_csv(io.StringIO(out), keep_default_na=False, dtype=str)
+        names = list(table)
+        return table[names[2 : names.index("status")]]
+
+    # A column of nothing is none.
+    assert list(kept()) == ["system_id"]
+    assert kept()["system_id"].tolist() == NEW["system_id"].tolist()
+    assert list(kept("--keep", "none")) == []
+    chosen = kept("--keep", "take", "note")
+    assert chosen["take"].tolist() == [str(k) for k in range(9)]
+    # The first table that has a column is heard.
+    assert set(chosen["note"]) == {"first"}
+    assert {"one", "two", "note", "take"} < set(kept("--keep", "all"))
+
+
+def test_columns_and_lists_of_predictions_are_refused_before_scoring(
+    place, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("ensemble.scoring.score_predictions.score_predictions", None)
+    words = ("--predictions", written(tmp_path), "--stack", place[1], "-o")
+    answer = tmp_path / "answer.zip"
+    (tmp_path / "list.txt").write_text("new0\nnew77\n")
+    result = call("predict_mos", *words, answer, "--eval-list", tmp_path / "list.txt")
+    refused(2, result, "missing, though the list has them .'new77'")
+    result = call("predict_mos", *words, tmp_path / "s.csv", "--keep", "system")
+    refused(2, result, "no column 'system'. Did you mean 'system_id'")
+    assert {path.name for path in tmp_path.iterdir()} == {"new.csv", "list.txt"}
+
+
+def test_the_record_names_every_file_of_predictions(place, tmp_path):
+    one = written(tmp_path, "one.csv", NEW[["clip_id", "one"]])
+    two = written(tmp_path, "two.csv", NEW[["clip_id", "two"]])
+    out = tmp_path / "s.csv"
+    words = ("--predictions", f"one={one}", two, "--stack", place[1], "-o", out)
+    assert call("predict_mos", *words)[0] == 0
+    record = read_json(f"{out}.meta.json")
+    assert record["predictions"] == {
+        str(path): sha256(path.read_bytes()) for path in (one, two)
+    }
+    assert (record["data"], record["statuses"]) == ("", {"ok": 9})

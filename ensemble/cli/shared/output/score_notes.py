@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jsonargparse import Namespace
+
 from base_models.errors import some
-from ensemble.cli.shared.exit_codes import say
+from ensemble.cli.shared.exit_codes import say, say_more
+from ensemble.cli.shared.saved_stacks.windows import say_windows
+from ensemble.scoring.demo_note import DEMO_NOTE
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
+    from ensemble.scoring.score_windows import WindowedScores
 
 
 def say_disagreement(stack: StackedMOS, scores: Scores) -> None:
@@ -49,3 +54,30 @@ def say_systems(stack: StackedMOS, clips: pd.DataFrame, aspects: Sequence[str]) 
             f"note: {aspect}: {len(own)} of {len(systems)} systems have intervals of "
             f"their own ({some(own) if own else 'none had enough rated clips'})"
         )
+
+
+def say_about_clips(
+    options: Namespace,
+    stack: StackedMOS,
+    scores: Scores,
+    *,
+    windowed: WindowedScores | None,
+) -> None:
+    """Say what scores of clips are worth, and how they were made."""
+    from ensemble.scoring.audio_files import length_note
+
+    if stack.demo_:
+        say(DEMO_NOTE)
+    scale_note = stack.scales_.note(scores.aspects)
+    if scale_note and not options.predictions:
+        say(f"note: {scale_note}")
+    say_disagreement(stack, scores)
+    if scores.left_out:
+        left_out = ", ".join(scores.left_out)
+        say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
+    for clip in scores.usable.to_dict("records"):
+        say_more(f"{clip['clip_id']}: {clip['audio']}")
+    if windowed is not None:
+        say_windows(windowed)
+    elif note := length_note(scores.usable["audio"].tolist()):
+        say(f"note: {note}")

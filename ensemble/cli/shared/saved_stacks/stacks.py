@@ -62,6 +62,8 @@ class _ChosenStack:
             from ensemble.hub.share import stack_folder
 
             folder = stack_folder(options.stack)
+            # Asked once: the branch of a hub may move while clips are scored.
+            options.stack = str(folder)
         else:
             folder = workspace.root / workspace.latest("stack", "fit_meta")["folder"]
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import re
+import tempfile
 
 import pandas as pd
 import pytest
 from commands import call, refused, start
 
+from base_models.errors import UsageError
 from ensemble import __version__
 from ensemble.cli import COMMANDS
 from ensemble.cli.shared.exit_codes import run_command
-from ensemble.cli.shared.output.output_files import put_json
+from ensemble.cli.shared.output.output_files import check_outputs, put_json
 from ensemble.screen.streams import await_json
 
 CLIPS = [f"S{k % 6:03d}_P{k:03d}" for k in range(24)]
@@ -73,6 +76,29 @@ def test_no_file_that_is_read_is_written_over(folder, words):
 )
 def test_two_outputs_are_two_files(folder, words):
     refused(2, call(*words), "each needs a file of its own")
+
+
+@pytest.mark.parametrize("command", ["rate_less", "noise_ceiling", "evaluate_mos"])
+def test_a_folder_that_takes_no_file_is_refused_before_the_work(folder, command):
+    scores = () if command == "noise_ceiling" else ("scores.csv",)
+    labels = "labels.csv" if command == "evaluate_mos" else "ratings.csv"
+    result = call(command, *scores, labels, "--json", "labels.csv/new/facts.json")
+    refused(2, result, "no file can be written to .*labels.csv .Not a directory")
+
+
+def test_a_full_or_read_only_folder_is_said_and_nothing_is_left_in_others(
+    folder, monkeypatch
+):
+    before = set(folder.iterdir())
+    check_outputs({"--out": "new/deep/s.csv", "--json": "-", "--x": None}, inputs=())
+    assert set(folder.iterdir()) == before
+
+    def read_only(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    with pytest.raises(UsageError, match=r"--out s\.csv: .*Read-only file system"):
+        check_outputs({"--out": "s.csv"}, inputs=())
 
 
 def test_an_empty_name_is_no_silence(folder):
