@@ -6,7 +6,7 @@ what differs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,6 +75,13 @@ MODELS = toml_names(PRESETS)
 """Presets of neural base models."""
 SETTINGS = toml_names(PRESETS / "settings")
 """Training settings that can be laid over them."""
+
+
+def _default(field: Field[Any]) -> Any:
+    """The default of a field, made where it has to be."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return field.default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +226,15 @@ class BaseConfig(Settings):
             one_of(getattr(self, key), legal, what)
         self._check_numbers()
         self._check_unread_keys()
+
+    def __repr__(self) -> str:
+        """Only what differs from the defaults, as scikit-learn shows estimators."""
+        changed = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if getattr(self, field.name) != _default(field)
+        ]
+        return f"BaseConfig({', '.join(changed)})"
 
     def _check_numbers(self) -> None:
         if not 0 <= self.inner_validation < 1:

@@ -247,7 +247,9 @@ def embed_clips(
     filled = fill_clips(clips, store, audio, text=text, placeholder=placeholder)
     if filled.set_aside:
         first = filled.set_aside[0]
-        message = f"Clip '{first.clip_id}': {first.reason}"
+        # A reason often begins with the file, which may be the id as well.
+        quoted = f"'{first.clip_id}': "
+        message = f"Clip {quoted}{first.reason.removeprefix(quoted)}"
         others = len(filled.set_aside) - 1
         if others:
             message += f" (and {others} more clips)"

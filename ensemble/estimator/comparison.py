@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from ensemble.estimator.input_rows import Input
 from ensemble.estimator.predicting.prediction_mixin import PredictionMixin
 from ensemble.estimator.prediction_inputs import Predictions
 from ensemble.estimator.rows_to_predict import tables_and_ids
+from ensemble.system_folders import SystemFolders, read_system_folders
 from meta.comparison.systems.system_comparison import SystemComparison
 from meta.score_columns import bin_columns, score_columns
 
@@ -29,7 +31,7 @@ class ComparisonMixin(PredictionMixin):
 
     def compare(
         self,
-        X: Input | Predictions,
+        X: Input | Predictions | Mapping[str, Path | str],
         by: str | Sequence[str] = "system_id",
         ratings: pd.DataFrame | None = None,
         level: float = 0.95,
@@ -43,7 +45,9 @@ class ComparisonMixin(PredictionMixin):
         Parameters
         ----------
         X : as in `predict`; or a frame of scores as ``predict_mos`` writes them, with
-            ``<aspect>``, ``<aspect>_low`` and ``<aspect>_high`` (of 90 % intervals)
+            ``<aspect>``, ``<aspect>_low`` and ``<aspect>_high`` (of 90 % intervals); or
+            a dict of the names of two systems to the folders of their clips, where
+            files of the same name answer the same prompt
         by : column of `X` that names the system of each row, or n names
         ratings : single ratings of some of the clips, drawn at random and not fitted
             on: ``clip_id``, perhaps ``rater_id``, and a column per aspect. Means of
@@ -58,14 +62,20 @@ class ComparisonMixin(PredictionMixin):
         Raises
         ------
         UsageError
-            when all rows are by one system, or some name none.
+            when all rows are by one system, or some name none, or folders are not two.
         """
+        pairs = None
+        if isinstance(X, Mapping):
+            folders = _two_folders(X)
+            X = folders.clips
+            pairs = folders.pairs
+            by = "system_id"
         systems = _systems_of(X, by)
         frame, outlook = _scores_of(self, X)
         ids = frame["clip_id"].tolist()
         pairing = Pairing(
             systems=dict(zip(ids, systems, strict=True)),
-            prompts=dict(zip(ids, _prompts_of(X, len(ids)), strict=True)),
+            prompts=dict(zip(ids, pairs or _prompts_of(X, len(ids)), strict=True)),
         )
         aspects = [name for name in self.final_estimator_.aspects_ if name in frame]
         scales = self.scales_.of_scores(aspects)
@@ -80,6 +90,16 @@ class ComparisonMixin(PredictionMixin):
             data = replace(data, ratings=ratings[known].reset_index(drop=True))
         knowledge = StackKnowledge.of(self.final_estimator_)
         return compare_data(data, outlook, knowledge, level=level)
+
+
+def _two_folders(X: Mapping[str, Path | str]) -> SystemFolders:
+    """The clips in the folders of two systems."""
+    if len(X) != 2:
+        raise UsageError(
+            f"A dict names the folders of two systems; got {len(X)}. More are compared "
+            "as a clip table with the columns clip_id, audio and system_id."
+        )
+    return read_system_folders([str(folder) for folder in X.values()], names=list(X))
 
 
 def _has(X: object, column: str) -> bool:

@@ -18,6 +18,8 @@ from sklearn.base import BaseEstimator
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import (
     Artifact,
+    is_sealed,
+    read_json,
     to_json,
     write_artifact,
 )
@@ -106,6 +108,19 @@ def write_stack(
     write_artifact(folder, STACK_ROLE, files)
 
 
+def _refuse_workspace(folder: Path) -> None:
+    """Name the stack inside of a folder of artifacts, which is none by itself."""
+    pointer = folder / "stack.json"
+    if is_sealed(folder) or not pointer.is_file():
+        return
+    last = read_json(pointer)
+    if isinstance(last, dict) and isinstance(last.get("folder"), str):
+        raise UsageError(
+            f"{folder} is a folder of artifacts, in which stacks lie; the last one is "
+            f"{folder / last['folder']}."
+        )
+
+
 def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegressor]:
     """The verified artefact, its facts and its meta level.
 
@@ -116,6 +131,7 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
     DamagedArtifact
         when any file changed.
     """
+    _refuse_workspace(Path(folder))
     artifact = Artifact(folder, STACK_ROLE)
     artifact.verify()
     facts = artifact.json("stack.json")

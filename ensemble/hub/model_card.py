@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from ensemble.hub.stack_contents import StackContents
+from ensemble.reporting.answers.terms import aspect_terms
 from ensemble.reporting.number_text import cell_text
 
 _TAGS = ["audio", "music", "mean-opinion-score", "quality-assessment", "stacking"]
@@ -63,6 +64,7 @@ def model_card(contents: StackContents, name: str, licence: str = "") -> str:
         limits=contents.report.get("verdict", {}).get("limits") or "",
         leaks=contents.report.get("leaks") or [],
         coverage=contents.report.get("interval_coverage") or {},
+        meanings={term.word: term.meaning for term in aspect_terms(contents.aspects)},
     )
 
 

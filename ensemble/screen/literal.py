@@ -6,8 +6,14 @@ the cursor, change colours or turn the direction of writing; here it is seen ins
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
+from collections.abc import Sequence
 
+_PARTS_OF_NAMES = "/\\_- "
+"""What parts folders and words in names of files."""
+_SHORTEST_START = 8
+"""Characters that names share at their start before these are left out."""
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Control characters, lone surrogates, and separators of lines and paragraphs.
 _HIDDEN_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
@@ -53,3 +59,27 @@ def in_the_middle(text: str, longest: int) -> str:
     n_after = (longest - 1) // 2
     n_before = longest - 1 - n_after
     return f"{text[:n_before]}…{text[len(text) - n_after :]}"
+
+
+def without_common_start(names: Sequence[str]) -> dict[str, str]:
+    """Names without the folders and words that all begin with, for narrow tables.
+
+    >>> without_common_start(["take/of/song-a_1.wav", "take/of/song-b_1.wav"])
+    {'take/of/song-a_1.wav': '…a_1.wav', 'take/of/song-b_1.wav': '…b_1.wav'}
+    >>> without_common_start(["v1/a.wav", "v2/a.wav"])
+    {'v1/a.wav': 'v1/a.wav', 'v2/a.wav': 'v2/a.wav'}
+    """
+    # An empty name stands for a clip that is not known.
+    named = sorted({name for name in names if name})
+    if len(named) < 2:
+        return {name: name for name in names}
+    # What the first and the last in order share, all share.
+    ends = zip(named[0], named[-1], strict=False)
+    n_shared = sum(
+        1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], ends)
+    )
+    # Words stay whole.
+    n_cut = 1 + max(named[0].rfind(mark, 0, n_shared) for mark in _PARTS_OF_NAMES)
+    if n_cut < _SHORTEST_START:
+        return {name: name for name in names}
+    return {name: f"…{name[n_cut:]}" if name else "" for name in names}

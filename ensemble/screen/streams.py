@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+import textwrap
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TextIO
@@ -110,12 +112,22 @@ def put_bytes(data: bytes) -> None:
 
 
 def write_notes(text: str) -> None:
-    """Print one line on standard error, whatever is in it."""
+    """Print one line on standard error, whatever is in it; wrapped on a terminal."""
     try:
-        sys.stderr.write(f"{literal(text)}\n")
+        sys.stderr.write(f"{_wrapped(literal(text))}\n")
         sys.stderr.flush()
     except BrokenPipeError:
         leave(sys.stderr)
+
+
+def _wrapped(line: str) -> str:
+    """A line broken at words where people read it; files and pipes get it whole."""
+    if not sys.stderr.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    if len(line) <= width:
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def leave(stream: TextIO) -> None:

@@ -225,3 +225,9 @@ def test_unknown_names_suggest_the_nearest():
         BaseConfig.preset("dora", "embeded")
     with pytest.raises(UsageError, match="cannot be read"):
         BaseConfig.from_toml("/nowhere.toml")
+
+
+def test_a_config_shows_only_what_differs_from_the_defaults():
+    assert repr(BaseConfig(name="mine", sigma=0.5)) == (
+        "BaseConfig(name='mine', sigma=0.5)"
+    )

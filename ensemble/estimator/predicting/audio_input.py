@@ -156,7 +156,7 @@ def _refuse_missing(paths: list[str]) -> None:
     number = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
     raise UsageError(
         f"{number} not there: {some(missing, 3)}. Paths are relative to {Path.cwd()}; "
-        "on_error='nan' leaves such clips out."
+        "on_error='nan' gives such clips NaN."
     )
 
 

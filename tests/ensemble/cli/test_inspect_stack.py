@@ -81,7 +81,7 @@ def test_a_card_is_written(stack, tmp_path):
     assert code == 0
     card = (tmp_path / "card.md").read_text()
     assert "**A demonstration.**" in card
-    assert "| logmel | MIT | allowed | embedded |" in card
+    assert "| logmel | MIT | allowed | nowhere: it is part of stackedmos |" in card
 
 
 def test_licence_and_private_are_refused_where_nothing_is_shared(stack):

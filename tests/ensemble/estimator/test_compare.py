@@ -106,3 +106,11 @@ def test_ratings_join_scores_on_their_own_scale(tmp_path):
         join_ratings(
             table, {"mi": Scale(1, 5)}, str(tmp_path / "r.csv"), rating_scale=[0, 100]
         )
+
+
+def test_a_comparison_shows_itself_in_a_line_and_prints_its_sentences(stack, new):
+    found = stack.compare(new[["clip_id", "a", "b"]], by=new["system_id"])
+    assert repr(found).startswith("<SystemComparison: 2 systems in mos; ")
+    assert repr(found).endswith(" of 1 differences shown>")
+    assert found.differences["said"][0] in str(found)
+    assert all(note in str(found) for note in found.notes)

@@ -59,6 +59,9 @@ def test_a_folder_that_is_no_stack_is_refused(tmp_path):
         read_stack(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="was never finished"):
         read_stack(tmp_path)
+    write_json(tmp_path / "stack.json", {"folder": "meta/ridge-1"})
+    with pytest.raises(UsageError, match=r"artifacts, in which .* is .*/meta/"):
+        read_stack(tmp_path)
     write_json(tmp_path / "stack.json", {"bases": []})
     seal(tmp_path, "base model")
     with pytest.raises(UsageError, match="is a 'base model', not a 'stack'"):

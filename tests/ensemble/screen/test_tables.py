@@ -157,3 +157,15 @@ def test_a_percent_sign_stays_with_its_number(monkeypatch):
         "- splits: train 50",
         "(83.3 %), dev 0 (0.0 %)",
     ]
+
+
+def test_a_note_is_broken_at_words_on_a_terminal_alone(monkeypatch, capsys):
+    note = "note: clip-with-a-long-name_1.wav " * 5
+    streams.write_notes(note)
+    assert capsys.readouterr().err == f"{note}\n"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    streams.write_notes(note)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5
+    assert all(len(line) <= 40 for line in lines)

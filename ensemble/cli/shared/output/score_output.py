@@ -172,5 +172,8 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
             cells.append(", ".join(flags).replace("_", " "))
         if is_ranked:
             cells.append(in_the_middle(str(row["group"]), _LONGEST_GROUP))
+        # A line parts groups of several clips.
+        if is_ranked and row["rank"] == 1 and scores.usable["rank"].max() > 1:
+            table.add_section()
         table.add_row(row["clip_id"], *cells)
     return table

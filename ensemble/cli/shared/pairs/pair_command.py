@@ -28,6 +28,7 @@ from ensemble.cli.shared.output.score_output import say_audio, say_range
 from ensemble.cli.shared.pairs.pair_options import parse_weights
 from ensemble.cli.shared.saved_stacks.stacks import load_stack, stack_source
 from ensemble.cli.shared.saved_stacks.windows import score_with
+from ensemble.screen.literal import without_common_start
 from ensemble.screen.streams import is_stdout_taken
 from ensemble.screen.tables import LiteralTable
 
@@ -212,8 +213,12 @@ def _facts(pairs: ComparedPairs) -> dict[str, Any]:
 def _screen_table(pairs: ComparedPairs) -> LiteralTable:
     """One row per pair: both clips, the probabilities, and what is said of them."""
     table = LiteralTable(
-        title=f"which clip is preferred; shown from {pairs.level:.0%} on",
+        title=(
+            "probability that listeners prefer clip a to clip b; said from "
+            f"{pairs.level:.0%} on"
+        ),
         names=3,
+        importance=("preferred", "overall"),
         elsewhere="-o FILE has them",
     )
     for name in ("pair", "a", "b"):
@@ -222,15 +227,16 @@ def _screen_table(pairs: ComparedPairs) -> LiteralTable:
         table.add_column(f"P(a > b) {aspect}", justify="right", no_wrap=True)
     if len(pairs.aspects) > 1:
         table.add_column("overall", justify="right", no_wrap=True)
-    table.add_column("preferred")
+    table.add_column("preferred", no_wrap=True)
+    names_of_clips = pairs.frame[["audio_a", "audio_b"]].astype(str)
+    short = without_common_start(names_of_clips.to_numpy().ravel().tolist())
     for row in pairs.frame.to_dict("records"):
         columns = [f"{aspect}_p" for aspect in pairs.aspects]
         if len(pairs.aspects) > 1:
             columns.append("overall_p")
         numbers = ["" if row[c] != row[c] else f"{row[c]:.2f}" for c in columns]
-        table.add_row(
-            row["pair_id"], row["audio_a"], row["audio_b"], *numbers, _verdict(row)
-        )
+        names = [short[str(row["audio_a"])], short[str(row["audio_b"])]]
+        table.add_row(row["pair_id"], *names, *numbers, _verdict(row))
     return table
 
 
@@ -238,7 +244,7 @@ def _verdict(row: dict[str, Any]) -> str:
     if row["status"] != "ok":
         return "not scored"
     if not row["shown"]:
-        return "no preference shown"
+        return "not shown"
     return str(row["preferred"])
 
 

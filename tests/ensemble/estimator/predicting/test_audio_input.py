@@ -154,3 +154,18 @@ def test_preferences_of_both_directions_sum_to_one(stack, files):
 def test_pairs_have_two_clips(stack, files):
     with pytest.raises(UsageError, match="two clips each; got 2 and 3"):
         stack.predict_preference(files[:2], files[:3], "x y")
+
+
+def test_two_folders_are_compared_in_pairs_of_equal_file_names(stack, files, tmp_path):
+    folders = {"old": tmp_path / "v1", "new": tmp_path / "v2"}
+    for k, folder in enumerate(folders.values()):
+        folder.mkdir()
+        for i in range(3):
+            shutil.copy(files[2 * i + k], folder / f"p{i}.wav")
+    found = stack.compare(folders)
+    assert set(found.systems["system_id"]) == {"old", "new"}
+    assert found.differences["n_pairs"].tolist() == [3]
+    means = found.systems.set_index("system_id")["mean"]
+    assert means["old"] == pytest.approx(stack.predict(folders["old"])[:, 0].mean())
+    with pytest.raises(UsageError, match="folders of two systems; got 1"):
+        stack.compare({"old": folders["old"]})
