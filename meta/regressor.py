@@ -22,6 +22,7 @@ from meta.columns.feature_table import feature_array, layout_of
 from meta.columns.missing_predictions import fill_missing
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import HeldOutTrial
+from meta.comparison.pairs.overall_preference import error_correlations
 from meta.cross_fit import CrossFit, out_of_fold_table
 from meta.learners import LEARNERS
 from meta.learners.base import Learner
@@ -66,6 +67,8 @@ class MetaRegressor(BaseEstimator):
     cross_fits_ : list of CrossFit, one per aspect: the learners of that
         cross-validation, and their scores of the rows left out; None before it
     system_errors_ : list of SystemLevelError, one per aspect, or None where unknown
+    error_correlations_ : float64 array of shape (aspects, aspects), of the errors of
+        aspects within clips, see `error_correlations`; from `calibrate`
     disagreements_ : list of Disagreement, one per aspect, see `learn_disagreement`
     range_ : ClipRange, how the clips of `fit` lie; None in stacks stored without
     fitted_on_ : tuple of str, ids of the clips that `fit` was given, in that order
@@ -149,6 +152,8 @@ class MetaRegressor(BaseEstimator):
         self.calibrations_: list[Calibration | None] = [None] * len(learners)
         self.cross_fits_: list[CrossFit | None] = [None] * len(learners)
         self.system_errors_: list[SystemLevelError | None] = [None] * len(learners)
+        # Until they are known: what leaves an overall preference least sure.
+        self.error_correlations_ = np.ones((len(learners), len(learners)))
         self.disagreements_ = [Disagreement.of(tables)] * len(learners)
         self.range_: ClipRange | None = ClipRange.fit(
             layout, tables, rows.aspects, ordered.usable().ids.tolist()
@@ -174,8 +179,11 @@ class MetaRegressor(BaseEstimator):
         check_is_fitted(self, "learners_")
         self.check_rows(rows)
         ordered = rows.in_id_order()
-        for k in range(len(self.aspects_)):
+        errors = [
             calibrate_aspect(self, tables, ordered.of_aspect(k), k)
+            for k in range(len(self.aspects_))
+        ]
+        self.error_correlations_ = error_correlations(errors)
         return self
 
     def learn_disagreement(

@@ -20,7 +20,7 @@ from meta.uncertainty.system_error import SystemLevelError
 
 def calibrate_aspect(
     regressor: Any, tables: Sequence[PredictionTable], labelled: Rows, k: int
-) -> None:
+) -> dict[str, float] | None:
     """Calibrate one aspect by the scores that cross-validation gives each row.
 
     Parameters
@@ -29,6 +29,11 @@ def calibrate_aspect(
     tables : predictions of the base models
     labelled : the rows that are labelled for the aspect, in the order of their ids
     k : number of the aspect
+
+    Returns
+    -------
+    errors : label minus score, in score points, of each clip by a learner that was not
+        fitted on it; None where all clips are of one group
     """
     aspect = regressor.aspects_[k]
     bins = regressor.layout_.bins
@@ -46,7 +51,7 @@ def calibrate_aspect(
             f"{aspect}: all labels are of one group; distributions are "
             f"{bins.soften_sigma:g} wide by convention."
         )
-        return
+        return None
 
     labels = labelled.labels[:, 0]
     ids = labelled.ids.tolist()
@@ -86,6 +91,7 @@ def calibrate_aspect(
         regressor.warnings_ += [
             f"{aspect}: {warning}" for warning in calibration.warnings()
         ]
+    return dict(zip(ids, errors.tolist(), strict=True))
 
 
 def _are_left_out_whole(labelled: Rows, fold: np.ndarray) -> bool:

@@ -74,6 +74,8 @@ def state_of(regressor: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         facts["system_errors"] = [
             known and known.to_json() for known in regressor.system_errors_
         ]
+    if len(regressor.aspects_) > 1:
+        facts["error_correlations"] = regressor.error_correlations_.tolist()
     return facts, arrays
 
 
@@ -129,6 +131,13 @@ def restore(
     regressor.system_errors_ = [
         known and SystemLevelError.from_json(known) for known in errors
     ]
+
+    n_aspects = len(calibrations)
+    correlations = facts.get("error_correlations", np.ones((n_aspects, n_aspects)))
+    regressor.error_correlations_ = np.array(correlations, dtype=np.float64)
+    is_square = regressor.error_correlations_.shape == (n_aspects, n_aspects)
+    if not is_square or not (np.abs(regressor.error_correlations_) <= 1).all():
+        raise ValueError("one correlation of each two aspects is needed")
 
     stored = facts.get("disagreements", [None] * len(regressor.aspects_))
     if len(stored) != len(regressor.aspects_):

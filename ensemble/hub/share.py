@@ -59,8 +59,8 @@ def push_stack(
 
     What decides its predictions is pushed, and the values of its report. They name the
     clips that it was fitted on, which is how later fits and scores are kept from
-    leaking. No audio and no single rating is among them, but errors and scores of these
-    clips are, from which mean ratings can be worked out.
+    leaking. No audio is among them, and no rating of a clip; errors of its scores are,
+    in no order of clips, and mean ratings of systems where it was measured.
 
     Parameters
     ----------

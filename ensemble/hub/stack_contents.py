@@ -23,7 +23,7 @@ from ensemble.workspace import STACK_ROLE
 REPORT = "report.json"
 """File of a stack that was measured by ``fit_meta``, or pushed with its report."""
 
-_DECIDING_FILES = ("stack.json", "meta.safetensors", "folds.json", "folds.safetensors")
+_DECIDING_FILES = ("stack.json", "meta.safetensors")
 _DECIDING_FOLDERS = ("base/", "learner/")
 
 NETWORK = "network"
@@ -34,7 +34,10 @@ UNKNOWN = "unknown"
 
 
 def decides_predictions(name: str) -> bool:
-    """Whether predictions depend on a file of a stack.
+    """Whether predictions of new clips depend on a file of a stack.
+
+    Learners of folds predict the clips of the fit alone, whose ratings could be worked
+    out from them.
 
     >>> decides_predictions("base/dora-s0/weights.safetensors")
     True

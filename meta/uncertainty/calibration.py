@@ -143,10 +143,14 @@ class Calibration:
             learnt = worthwhile_spread(features, residuals, fold)
         if learnt is not None:
             residuals = residuals / learnt.left_out_scales
+
+        # In no order of rows: beside a score of each row they would tell its truth,
+        # which nobody who shares a calibration means to share.
+        order = np.argsort(residuals, kind="stable")
         return cls(
             bins=bins,
-            residuals=residuals,
-            groups=names,
+            residuals=residuals[order],
+            groups=None if names is None else tuple(names[k] for k in order),
             slope=line.slope,
             intercept=line.intercept,
             spread=None if learnt is None else learnt.spread,

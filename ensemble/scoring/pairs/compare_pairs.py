@@ -14,7 +14,6 @@ from ensemble.formats import Scores
 from ensemble.scoring.pairs.pair_table import NOWHERE, PairTable
 from meta.comparison.compared_rows import STACK
 from meta.comparison.pairs.overall_preference import (
-    error_correlations,
     moments,
     overall_preference,
 )
@@ -177,17 +176,8 @@ def factors_of(
 
 def correlations_of(regressor: MetaRegressor, aspects: Sequence[str]) -> np.ndarray:
     """How the errors of some aspects are correlated, see `error_correlations`."""
-    errors: list[dict[str, float] | None] = []
-    for aspect in aspects:
-        k = regressor.aspects_.index(aspect)
-        calibration = regressor.calibrations_[k]
-        cross_fit = regressor.cross_fits_[k]
-        known = None
-        if calibration is not None and cross_fit is not None:
-            residuals = calibration.residuals.tolist()
-            known = dict(zip(cross_fit.ids, residuals, strict=True))
-        errors.append(known)
-    return error_correlations(errors)
+    numbers = [regressor.aspects_.index(aspect) for aspect in aspects]
+    return regressor.error_correlations_[np.ix_(numbers, numbers)]
 
 
 def distributions_of(scores: Scores, clip_ids: Sequence[str]) -> np.ndarray:

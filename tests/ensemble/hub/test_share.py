@@ -297,7 +297,7 @@ def test_words_of_a_stranger_cannot_write_the_card(folder):
     # A row of a table has as many cells as its head, and a code span ends where it did.
     row = next(row for row in text.splitlines() if row.startswith("| a"))
     assert len(re.split(r"(?<!\\)\|", row)) == 5
-    assert "The meta level is `a'|[x]" in text
+    assert "combined by the learner `a'|[x]" in text
 
 
 def test_a_stack_of_stored_predictions_says_that_it_scores_no_audio(tmp_path):
@@ -316,3 +316,15 @@ def test_a_stack_of_stored_predictions_says_that_it_scores_no_audio(tmp_path):
     card = (tmp_path / "stack" / CARD).read_text()
     assert "scores no audio" in card
     assert "| a\\|b |" in card
+
+
+def test_no_rating_can_be_worked_out_from_what_is_shared(stack, matrix, tmp_path):
+    _, y = matrix
+    stack.push(tmp_path / "stack")
+    names = {path.name for path in (tmp_path / "stack").rglob("*")}
+    assert not [name for name in names if "fold" in name]
+    # Errors in the order of clips would tell ratings beside any scores of these clips.
+    calibration = StackedMOS.load(tmp_path / "stack").final_estimator_.calibrations_[0]
+    residuals = calibration.residuals
+    assert (np.diff(residuals) >= 0).all()
+    assert abs(np.corrcoef(residuals, y)[0, 1]) < 0.3

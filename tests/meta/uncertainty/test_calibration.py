@@ -101,7 +101,8 @@ def test_a_group_with_enough_rows_has_intervals_of_its_own_and_any_other_those_o
     low, high = calibration.interval(
         [3.0] * 4, 0.9, ["sure", "wild", "few", "never seen"]
     )
-    alone = Calibration(BINS, calibration.residuals[groups == "wild"]).interval([3.0])
+    is_wild = np.array(calibration.groups) == "wild"
+    alone = Calibration(BINS, calibration.residuals[is_wild]).interval([3.0])
     assert (low[1], high[1]) == (alone[0][0], alone[1][0])
     overall = calibration.interval([3.0])
     assert low[2] == low[3] == overall[0][0]
