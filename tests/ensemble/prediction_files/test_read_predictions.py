@@ -74,7 +74,9 @@ def test_every_format_gives_the_same_table(tmp_path, name):
 )
 def test_the_output_of_predict_mos_is_read(tmp_path, kind, suffix):
     frame = FRAME.assign(
-        audio="", **{f"{a}_{end}": 1.0 for a in ("mi", "ta") for end in ("low", "high")}
+        audio="",
+        status="ok",
+        **{f"{a}_{end}": 1.0 for a in ("mi", "ta") for end in ("low", "high")},
     )
     (tmp_path / f"p.{suffix}").write_bytes(
         encode_scores(Scores(frame, ("mi", "ta"), (), ()), kind)

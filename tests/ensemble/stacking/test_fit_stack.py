@@ -325,7 +325,9 @@ def test_both_sides_of_the_trial_stand_side_by_side_for_every_learner(tmp_path):
 
 def test_an_aspect_without_systems_has_a_dash_for_them(tmp_path, table):
     table.drop(columns="system").to_csv(tmp_path / "all.csv", index=False)
-    code, out, err = fit_meta(tmp_path, tmp_path / "all.csv", "--models", "m00", "m01")
+    code, out, err = fit_meta(
+        tmp_path, tmp_path / "all.csv", "-v", "--models", "m00", "m01"
+    )
     assert code == 0, err
     (row,) = (line for line in out.splitlines() if "stack (the stack)" in line)
     assert row.split("│")[-2].strip() == "-"
@@ -394,6 +396,8 @@ def sections(**changes):
         "note": "n",
         "learner": "ridge",
         "warnings": ["w"],
+        "aspects": ["mos"],
+        "audit": {"counts": {}, "overlaps": [], "unhashed": [], "unlisted": []},
         "verdict": {"rows": "test", "sentence": "No difference.", "comparisons": []},
         "order": [],
         "leaderboards": {},
