@@ -32,11 +32,11 @@ RIVAL_WORDS = {
 """The rivals of a stack, in words for anyone."""
 ORDER_WORDS = (
     (0.9, "almost as listeners do"),
-    (0.7, "much as listeners do"),
-    (0.4, "roughly as listeners do"),
-    (-math.inf, "hardly as listeners do"),
+    (0.7, "at least largely as listeners do"),
+    (0.4, "at least roughly as listeners do"),
+    (0.0, "better than chance would"),
 )
-"""What a rank correlation of at least so much means."""
+"""What a rank correlation means whose interval begins at least there."""
 
 
 def summary_sections(content: ReportContent) -> Iterator[Section]:
@@ -190,13 +190,18 @@ def _order(board: Sequence[Record], aspect: str) -> str:
         math.nan if found["low"] is None else found["low"],
         math.nan if found["high"] is None else found["high"],
     )
+    if found["low"] is None:
+        return (
+            f"; the rank correlation of systems is {correlation}, 1 is the same order"
+        )
     # An interval that holds 0 holds the order of chance.
-    if found["low"] is not None and found["low"] <= 0:
+    if found["low"] <= 0:
         return (
             f"; {n_systems} systems are too few to show that it puts them in the order "
             f"of listeners (rank correlation {correlation}, where 1 is the same order)"
         )
-    words = next(words for least, words in ORDER_WORDS if found["value"] >= least)
+    # What the lower end allows is what can be said: the number itself may be luck.
+    words = next(words for least, words in ORDER_WORDS if found["low"] >= least)
     return (
         f", and it puts systems in order {words} (rank correlation {correlation}, "
         "where 1 is the same order)"

@@ -155,7 +155,7 @@ def test_how_near_is_said_in_points_and_in_order(values):
     (text,) = nearness_sentences(values)
     assert "typically 0.50 points from the ratings" in text
     assert "(the mean rating for every clip: 1.00)" in text
-    assert "in order almost as listeners do (rank correlation 0.95" in text
+    assert "the rank correlation of systems is 0.95, where 1 is the same order" in text
     few = changed(values, "leaderboards/test", board(n_systems=4))
     assert "order" not in nearness_sentences(few)[0]
     for record in values["leaderboards"]["test"]:
@@ -163,6 +163,22 @@ def test_how_near_is_said_in_points_and_in_order(values):
     (unsure,) = nearness_sentences(values)
     assert "12 systems are too few to show" in unsure
     assert "0.95 [-0.10, 1.00]" in unsure
+
+
+@pytest.mark.parametrize(
+    ("low", "words"),
+    [
+        (0.92, "in order almost as listeners do"),
+        (0.75, "in order at least largely as listeners do"),
+        (0.5, "in order at least roughly as listeners do"),
+        (0.1, "in order better than chance would"),
+        (None, "the rank correlation of systems is 0.95"),
+    ],
+)
+def test_an_order_is_judged_by_what_is_sure_of_it(values, low, words):
+    for record in values["leaderboards"]["test"]:
+        record |= {"low": low, "high": 1.0}
+    assert words in nearness_sentences(values)[0]
 
 
 @pytest.mark.parametrize(
