@@ -192,7 +192,8 @@ def _order(board: Sequence[Record], aspect: str) -> str:
     )
     if found["low"] is None:
         return (
-            f"; the rank correlation of systems is {correlation}, 1 is the same order"
+            f"; the rank correlation of systems is {correlation}, where 1 is the same "
+            "order"
         )
     # An interval that holds 0 holds the order of chance.
     if found["low"] <= 0:
