@@ -1,6 +1,7 @@
 """Ratings are kept whole, one by one, whoever rates and whatever happens."""
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from builders import ROOT
 from listening_pages import SECONDS, answer_to, clips_of, design, store_of, write_plan
 
 from base_models.errors import UsageError
@@ -212,7 +214,12 @@ with store_of(Path({str(tmp_path)!r}), n=8) as store:
         os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        # Where the helpers of tests are, which pytest alone knows otherwise.
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
     )
     assert done.returncode == -9, done.stderr
     told = done.stdout.split()
