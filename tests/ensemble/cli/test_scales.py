@@ -109,7 +109,7 @@ def test_a_tool_on_another_scale_keeps_its_ranks_and_leaves_the_mean_whole(tmp_p
     code, out, err = call("predict_mos", *words, "--predictor-scales", scales)
     assert code == 0, err
     np.testing.assert_allclose(
-        [float(line.split(",")[2]) for line in out.splitlines()[1:]],
+        pd.read_csv(io.StringIO(out))["mos"],
         scored["mos"],
         atol=1e-4,
     )

@@ -246,4 +246,4 @@ def test_the_set_and_a_model_beside_it_on_several_encoders(tmp_path):
     (records,) = read_json(report)["encoder_contributions"].values()
     assert {record["model"] for record in records} == {"logmel", "basic_pitch"}
     page = report.with_name("report.html").read_text()
-    assert "contributions by audio encoder" in page
+    assert "what each audio encoder contributes" in page
