@@ -293,7 +293,8 @@ def test_scores_of_a_cluster_are_the_bytes_of_one_machine(
     )
     assert one == many
     assert len(one) == 7 + 2
-    assert call("predict_mos", "nowhere.wav", *there)[1].count("\n") == 1
+    # A head, and the row of the clip that is nowhere.
+    assert call("predict_mos", "nowhere.wav", *there)[1].count("\n") == 2
 
 
 def test_a_worker_reads_a_stack_anew_when_it_was_made_anew(place):
