@@ -76,6 +76,9 @@ class Watch:
             self.problems.append(f"request leaves this machine: {request.url}")
 
     def _note(self, text):
+        # A browser may ask for the icon of a page when its server has ended already.
+        if "icon.svg" in text and "ERR_CONNECTION_REFUSED" in text:
+            return
         if not (self._expected and re.search(self._expected, text)):
             self.problems.append(text)
 
