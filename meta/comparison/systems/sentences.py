@@ -66,12 +66,17 @@ def _preference(name: str, shares: list[float], *, paired: bool) -> str:
 
 def _unshown(row: Mapping[str, Any], *, many: bool, where: str) -> str:
     """What is not shown, what it would take, and what would have been shown."""
-    ahead, value, low, high = row["b"], row["difference"], row["low"], row["high"]
+    ahead = row["b"]
+    value = row["difference"]
+    ends = [row["low"], row["high"]]
+    # Said of the system that is ahead, so that the number is never negative.
     if value < 0:
-        ahead, value, low, high = row["a"], -value, -high, -low
+        ahead = row["a"]
+        value = -value
+        ends = [-row["high"], -row["low"]]
     found = (
         f"no difference shown between {row['a']} and {row['b']}{where}: {ahead} is "
-        f"ahead by {value:.2f} [{low:.2f}, {high:.2f}] ({_p(row, many)})"
+        f"ahead by {value:.2f} [{ends[0]:.2f}, {ends[1]:.2f}] ({_p(row, many)})"
     )
     if math.isinf(row["smallest"]):
         shown = "this comparison could show no difference that the scale has room for"
