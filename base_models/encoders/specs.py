@@ -190,7 +190,7 @@ class EncoderSpec:
     def origin(self) -> str:
         """Where the weights are from, at which release, in words.
 
-        >>> EncoderSpec("x", "text", 1, "MIT").origin
+        >>> EncoderSpec(name="x", kind="text", dim=1, licence="MIT").origin
         'embedded'
         """
         if self.embedded:

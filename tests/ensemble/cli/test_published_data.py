@@ -101,7 +101,11 @@ def test_scores_lack_what_needs_a_prompt_and_another_command_reads_them(
             record["clip_id"]: record
             for record in map(json.loads, scores.read_text().splitlines())
         }
-        assert len(records) == 55
+        # Every clip has its row, the one that cannot be read too.
+        assert len(records) == 56
+        damaged = records.pop("S004_P050")
+        assert damaged["status"] == "unreadable"
+        assert (damaged["mi"], damaged["ta"]) == (None, None)
         assert [clip for clip in records if records[clip]["ta"] is None] == (
             sorted(WITHOUT_PROMPT, key=list(records).index)
         )

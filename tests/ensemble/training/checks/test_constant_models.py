@@ -41,7 +41,7 @@ def test_a_model_of_embeddings_that_are_too_small_is_named(tree, tmp_path):
     told = json.loads(report.read_text())
     rows = told["order"][0]
     assert told["constant_models"] == {rows: {"mi": ["dora-s0"]}}
-    sentence = "predicts nearly the same for every clip: mi: dora-s0"
+    sentence = "Predicts nearly the same for every clip: mi: dora-s0"
     assert sentence in report.with_suffix(".html").read_text()
     assert "predicts nearly the same" in " ".join((out + err).split())
 
