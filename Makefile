@@ -2,11 +2,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BENCH ?= tests/benchmarks
 
-.PHONY: help demo test docs bench lock hooks clean
+.PHONY: help demo test torture docs bench lock hooks clean
 .DELETE_ON_ERROR:
 
 help:  ## what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -38,6 +38,9 @@ test: .venv/.developing .venv/.encoders  ## lint, types, tests with coverage, an
 	$(BIN)/python -m coverage run -m pytest --numprocesses auto --dist loadfile
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
+
+torture: .venv/.developing  ## faults of every kind, tried; figures into tests/torture/RESULTS.md
+	PYTHONPATH=tests $(BIN)/python -m torture
 
 docs: .venv/.developing  ## the pages of docs/ as a site that needs no network, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
