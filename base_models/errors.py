@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -81,6 +82,8 @@ class OutOfSpace(MachineFault):
     """The disk (or its quota) is full; everything written before is intact."""
 
 
+_UNFINISHED = re.compile(r"(?<![^/])\.(?P<name>[^/]+)\.[0-9a-f]{32}\.tmp(?![^/])")
+"""Part of a path that is still under a hidden name."""
 _TRY_AGAIN = "run the same command again"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _TOO_MANY_FILES = (
@@ -146,7 +149,7 @@ def machine_fault(
         return None
 
     code = errno.ENOMEM if is_memory else getattr(error, "errno", None)
-    name = str(os.fspath(path) or getattr(error, "filename", None) or "")
+    name = final_name(os.fspath(path) or getattr(error, "filename", None) or "")
     if code in _NO_SPACE:
         return _out_of_space(name, n_bytes)
     cures = _CURES if n_bytes is None else _CURES | _CURES_OF_WRITING
@@ -159,6 +162,34 @@ def machine_fault(
         f"The machine failed{place}: {os.strerror(code)}{written}. "
         f"Finished work is kept; {cures[code]}."
     )
+
+
+def raise_machine_fault(
+    error: BaseException,
+    path: str | os.PathLike[str] = "",
+    n_bytes: int | None = None,
+) -> None:
+    """Raise the fault of the machine that an error stands for, if it stands for one.
+
+    For code that goes on without what could not be read. Parameters are those of
+    `machine_fault`.
+    """
+    fault = machine_fault(error, path, n_bytes)
+    if fault is not None:
+        raise fault from error
+
+
+def final_name(path: object) -> str:
+    """A path as its owner knows it, also while what it names is being made.
+
+    Files and folders are made under hidden names beside the ones that they get.
+
+    Examples
+    --------
+    >>> final_name("out/.stack.0123456789abcdef0123456789abcdef.tmp/stack.json")
+    'out/stack/stack.json'
+    """
+    return _UNFINISHED.sub(r"\g<name>", str(path))
 
 
 def _out_of_space(name: str, n_bytes: int | None) -> OutOfSpace:
