@@ -36,6 +36,7 @@ from base_models.errors import (
     machine_fault,
     raise_machine_fault,
 )
+from base_models.file_checks.tensor_header import check_header_size
 from base_models.optional_libraries import LazyLibrary
 
 if TYPE_CHECKING:
@@ -293,6 +294,7 @@ def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
     DamagedArtifact
         naming `name`, when the bytes are not safetensors or hold NaN or infinity.
     """
+    check_header_size(data, name)
     try:
         arrays = safetensors.numpy.load(data)
     except (KeyboardInterrupt, SystemExit):
