@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import socket
 import tempfile
 from collections import deque
@@ -26,6 +27,7 @@ import joblib
 
 from base_models.errors import StackedMOSError, UsageError
 from base_models.optional_libraries import require
+from base_models.processes.end_with_parent import end_with_parent
 from ensemble.version import __version__
 
 if TYPE_CHECKING:
@@ -115,12 +117,18 @@ def spread(
 
 @contextlib.contextmanager
 def _processes(threads: int) -> Iterator[None]:
-    """Let joblib use processes, and name the cause when one of them is killed."""
+    """Let joblib use processes that end with this one.
+
+    When one of them is killed, the error names the cause.
+    """
     from concurrent.futures.process import BrokenProcessPool
 
     try:
         with joblib.parallel_config(
-            backend="loky", inner_max_num_threads=threads or None
+            backend="loky",
+            inner_max_num_threads=threads or None,
+            initializer=end_with_parent,
+            initargs=(os.getpid(),),
         ):
             yield
     except BrokenProcessPool as error:

@@ -15,7 +15,15 @@ from pathlib import Path
 import numpy as np
 import pieces
 import pytest
-from commands import call, finish, plan_embedded, refused, two_epochs, wait_until
+from commands import (
+    call,
+    finish,
+    is_alive,
+    plan_embedded,
+    refused,
+    two_epochs,
+    wait_until,
+)
 
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
@@ -248,6 +256,27 @@ def test_a_cluster_without_workers_and_one_that_goes_away_are_named(
         with pytest.raises(StackedMOSError, match=r"went away\. Finished work is kept"):
             list(results)
     assert capfd.readouterr().err == ""
+
+
+KILLED_COMMAND = """
+import sys
+from pathlib import Path
+import pieces
+from ensemble.engine import spread
+work = [(Path(sys.argv[1]), k) for k in range(4)]
+list(spread(pieces.say_pid_and_wait, work, "local", jobs=2))
+"""
+
+
+def test_workers_of_a_command_that_is_killed_end_and_take_no_further_piece(tmp_path):
+    command = subprocess.Popen([sys.executable, "-c", KILLED_COMMAND, tmp_path])
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2, command)
+    workers = {int(path.name.partition("-")[0]) for path in tmp_path.iterdir()}
+    command.kill()
+    command.wait()
+
+    wait_until(lambda: not any(is_alive(worker) for worker in workers))
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 # ---- scoring
