@@ -47,6 +47,7 @@ LEVELS = {
     ],
     "ensemble": [
         {"version"},
+        {"cluster"},
         {
             "screen",
             "engine",
@@ -112,7 +113,7 @@ WINGS_OF_LIBRARIES = {
 }
 """Folders that are of no use without libraries, and ask for them in this order."""
 ASKED_FOR_BEFORE = {
-    "ensemble/engine.py": {"distributed"},
+    "ensemble/cluster/run_pieces.py": {"distributed"},
     "base_models/encoders/base.py": {"huggingface_hub"},
     "base_models/encoders/weights.py": {"huggingface_hub"},
 }
