@@ -55,6 +55,7 @@ LEVELS = {
     ],
     "ensemble": [
         {"version"},
+        {"cluster"},
         {
             "screen",
             "engine",
@@ -121,7 +122,7 @@ WINGS_OF_LIBRARIES = {
 }
 """Folders that are of no use without libraries, and ask for them in this order."""
 ASKED_FOR_BEFORE = {
-    "ensemble/engine.py": {"distributed"},
+    "ensemble/cluster/run_pieces.py": {"distributed"},
     "base_models/encoders/base.py": {"huggingface_hub"},
     "base_models/encoders/weights.py": {"huggingface_hub"},
 }
