@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import safetensors.numpy
 
-from base_models.errors import DamagedArtifact
+from base_models.errors import DamagedArtifact, machine_fault
 from base_models.files.writing import atomic_write
 from base_models.optional_libraries import LazyLibrary
 
@@ -59,7 +59,7 @@ def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
         raise
     # The Rust reader may panic, and a panic is not an Exception.
     except BaseException as error:
-        raise DamagedArtifact(
+        raise machine_fault(error, name) or DamagedArtifact(
             f"{name} is not a readable safetensors file ({error})."
         ) from error
 

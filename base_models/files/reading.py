@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from base_models.errors import DamagedArtifact
+from base_models.errors import DamagedArtifact, machine_fault
 from base_models.files.json_values import from_json
 
 MAX_BYTES = 2**32
@@ -38,6 +38,8 @@ def read_bytes(
     DamagedArtifact
         naming the file, when it is missing, cannot be read, is no regular file, is too
         large, changes while it is read, or lies outside of `within`.
+    MachineFault
+        when too many files are open, the disk fails, or the like.
     """
     path = Path(path)
     place = os.fspath(path)
@@ -62,7 +64,9 @@ def read_bytes(
     except IsADirectoryError as error:
         raise DamagedArtifact(f"{path} is not a regular file.") from error
     except OSError as error:
-        raise DamagedArtifact(f"{path} cannot be read: {error.strerror}.") from error
+        raise machine_fault(error, path) or DamagedArtifact(
+            f"{path} cannot be read: {error.strerror}."
+        ) from error
     except ValueError as error:
         raise DamagedArtifact(f"{str(path)!r} names no file ({error}).") from error
     if len(data) != status.st_size:

@@ -7,13 +7,11 @@ sibling, are flushed to disk, then renamed over the target.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
-from base_models.errors import OutOfSpace
+from base_models.errors import machine_fault, raise_machine_fault
 from base_models.files.json_values import to_json
 from base_models.files.temporaries import sweep_once, temporary_sibling
 
@@ -23,11 +21,11 @@ def atomic_write(path: Path | str, data: bytes) -> None:
 
     Raises
     ------
-    OutOfSpace
-        when the disk or quota is full; the old file is intact.
+    MachineFault
+        when the disk or quota is full, it cannot be written to, or the like; the old
+        file is intact.
     """
     path = Path(path)
-
     partial = temporary_sibling(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,10 +40,9 @@ def atomic_write(path: Path | str, data: bytes) -> None:
         os.replace(partial, path)
         sync_folder(path.parent)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise _out_of_space(path, len(data)) from error
-        # What is said of it is said of the file that was asked for.
-        if error.filename == str(partial):
+        raise_machine_fault(error, path, n_bytes=len(data))
+        # Of what is flushed the system names no file, and of the rest the hidden one.
+        if error.filename in (None, str(partial)):
             error.filename = str(path)
         raise
     finally:
@@ -58,20 +55,13 @@ def sync_folder(folder: Path) -> None:
     """Flush the folder's entries: without it a power cut may undo the rename."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        # Some network file systems refuse to sync a folder.
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems refuse to sync a folder; a disk that fails does not.
+        if machine_fault(error) is not None:
+            raise
     finally:
         os.close(handle)
-
-
-def _out_of_space(path: Path, needed: int) -> OutOfSpace:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free
-    return OutOfSpace(
-        f"No space left to write {path}: {needed:,} bytes needed, {free:,} free. "
-        "Finished work is kept; free some space and run the same command again."
-    )
 
 
 def write_json(path: Path | str, value: Any) -> None:
