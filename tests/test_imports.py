@@ -88,7 +88,7 @@ GROUND = [
     "pooled_config.py",
     "settings.py",
     "errors.py",
-    "files.py",
+    "files",
     "optional_libraries.py",
     "predictions.py",
     "scales.py",
