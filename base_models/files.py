@@ -14,7 +14,6 @@ nothing here is ever unpickled.
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
 import hashlib
 import json
@@ -31,7 +30,13 @@ import numpy as np
 import pandas as pd
 import safetensors.numpy
 
-from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
+from base_models.errors import (
+    DamagedArtifact,
+    UsageError,
+    machine_fault,
+    raise_machine_fault,
+)
+from base_models.file_checks.tensor_header import check_header_size
 from base_models.optional_libraries import LazyLibrary
 
 if TYPE_CHECKING:
@@ -149,8 +154,9 @@ def atomic_write(path: Path | str, data: bytes) -> None:
 
     Raises
     ------
-    OutOfSpace
-        when the disk or quota is full; the old file is intact.
+    MachineFault
+        when the disk or quota is full, it cannot be written to, or the like; the old
+        file is intact.
     """
     path = Path(path)
 
@@ -168,10 +174,9 @@ def atomic_write(path: Path | str, data: bytes) -> None:
         os.replace(partial, path)
         _sync_folder(path.parent)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise _out_of_space(path, len(data)) from error
-        # What is said of it is said of the file that was asked for.
-        if error.filename == str(partial):
+        raise_machine_fault(error, path, n_bytes=len(data))
+        # Of what is flushed the system names no file, and of the rest the hidden one.
+        if error.filename in (None, str(partial)):
             error.filename = str(path)
         raise
     finally:
@@ -184,20 +189,13 @@ def _sync_folder(folder: Path) -> None:
     """Flush the folder's entries: without it a power cut may undo the rename."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        # Some network file systems refuse to sync a folder.
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems refuse to sync a folder; a disk that fails does not.
+        if machine_fault(error) is not None:
+            raise
     finally:
         os.close(handle)
-
-
-def _out_of_space(path: Path, needed: int) -> OutOfSpace:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free
-    return OutOfSpace(
-        f"No space left to write {path}: {needed:,} bytes needed, {free:,} free. "
-        "Finished work is kept; free some space and run the same command again."
-    )
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -231,7 +229,9 @@ def read_bytes(path: Path | str) -> bytes:
             raise DamagedArtifact(f"{path} is not a regular file.")
         return path.read_bytes()
     except OSError as error:
-        raise DamagedArtifact(f"{path} cannot be read: {error.strerror}.") from error
+        raise machine_fault(error, path) or DamagedArtifact(
+            f"{path} cannot be read: {error.strerror}."
+        ) from error
 
 
 def matching_paths(pattern: str, word: str = "") -> list[str]:
@@ -294,13 +294,14 @@ def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
     DamagedArtifact
         naming `name`, when the bytes are not safetensors or hold NaN or infinity.
     """
+    check_header_size(data, name)
     try:
         arrays = safetensors.numpy.load(data)
     except (KeyboardInterrupt, SystemExit):
         raise
     # The Rust reader may panic, and a panic is not an Exception.
     except BaseException as error:
-        raise DamagedArtifact(
+        raise machine_fault(error, name) or DamagedArtifact(
             f"{name} is not a readable safetensors file ({error})."
         ) from error
 

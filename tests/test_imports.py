@@ -20,7 +20,7 @@ LEVELS = {
     "base_models": [
         {"clip_status"},
         {"errors"},
-        {"optional_libraries"},
+        {"optional_libraries", "file_checks"},
         {"bins", "files", "devices", "mono_rules", "scales", "vector_range"},
         {"predictions", "settings", "clips", "sklearn_files", "frame_range"},
         {"config", "pooled_config"},
@@ -85,6 +85,7 @@ GROUND = [
     "scales.py",
     "mono_rules.py",
     "vector_range.py",
+    "file_checks",
     "clips",
     "metrics",
 ]

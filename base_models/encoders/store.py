@@ -28,6 +28,7 @@ from base_models.errors import (
     StackedMOSError,
     UsageError,
     one_of,
+    raise_machine_fault,
 )
 from base_models.files import parse_tensors, read_bytes, sha256, write_tensors
 
@@ -282,6 +283,7 @@ def _named_failure(encoder: Encoder) -> Iterator[None]:
     except StackedMOSError:
         raise
     except Exception as error:
+        raise_machine_fault(error)
         if encoder.name not in known_encoders().points:
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -386,7 +388,8 @@ def _item_place(encoder: Encoder, item: str) -> tuple[int, str, int, float]:
     try:
         size = Path(source).stat().st_size
     # A file that has gone is set aside, with the reason, when it is decoded.
-    except OSError:
+    except OSError as error:
+        raise_machine_fault(error, source)
         return 0, "", 0, 0.0
     return size, "" if segment is None else source, 0, start
 

@@ -27,7 +27,7 @@ from base_models.clips.audio_files.open_file import regular_file
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.clips.segments.reference import segment_of
 from base_models.clips.segments.sound_part import SoundPart
-from base_models.errors import ClipError
+from base_models.errors import ClipError, machine_fault
 
 # Frames per read; fixed, since decoding MP3 in portions of another size differs in the
 # last bits.
@@ -91,7 +91,9 @@ def open_audio(
         ) as error:
             # A reason goes into tables and reports, so it has to be one line.
             reason = " ".join(str(getattr(error, "error_string", error)).split())
-            raise ClipError(f"{name!r} cannot be decoded: {reason}") from error
+            raise machine_fault(error, name) or ClipError(
+                f"{name!r} cannot be decoded: {reason}"
+            ) from error
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from base_models.clips.audio_files.readable import file_in_memory, write_all
 from base_models.clips.audio_files.unchanged import OfUnchangedFiles
 from base_models.clips.parquet.embedded_audio import read_embedded, row_of_reference
 from base_models.clips.segments.reference import segment_of
-from base_models.errors import ClipError
+from base_models.errors import ClipError, machine_fault
 
 _DIGESTS: OfUnchangedFiles[str] = OfUnchangedFiles()
 
@@ -39,7 +39,9 @@ def regular_file(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
         yield handle, status.st_size
     except OSError as error:
         reason = error.strerror or error
-        raise ClipError(f"{name!r} cannot be read: {reason}") from error
+        raise machine_fault(error, name) or ClipError(
+            f"{name!r} cannot be read: {reason}"
+        ) from error
     finally:
         os.close(handle)
 
@@ -60,7 +62,9 @@ def _open_without_waiting(name: str) -> int:
         raise ClipError(f"there is no file {name!r}", status=MISSING) from None
     except (OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ClipError(f"{name!r} cannot be opened: {reason}") from error
+        raise machine_fault(error, name) or ClipError(
+            f"{name!r} cannot be opened: {reason}"
+        ) from error
 
 
 def _open_row(table: str, row: int) -> int:
