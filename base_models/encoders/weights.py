@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from base_models.encoders.specs import PICKLE, SPECS, WEIGHTS, EncoderSpec, HubFile
 from base_models.encoders.wheels import check_pinned, wheel_folder
-from base_models.errors import DamagedArtifact, UsageError, some
+from base_models.errors import DamagedArtifact, UsageError, machine_fault, some
 from base_models.file_checks.tensor_header import check_header_size
 from base_models.files import from_json, read_bytes, sha256
 from base_models.optional_libraries import is_installed
@@ -165,7 +165,7 @@ class WeightFiles:
             raise
         # The reader is written in Rust and may panic; a panic is not an Exception.
         except BaseException as error:
-            raise DamagedArtifact(
+            raise machine_fault(error, self.paths[WEIGHTS]) or DamagedArtifact(
                 f"{self.paths[WEIGHTS]} is not a readable safetensors file ({error})."
             ) from error
 
