@@ -18,7 +18,7 @@ import numpy as np
 import safetensors.numpy
 from torture.foreign.mutants import HOSTILE, mutant_arrays, mutant_json
 
-from base_models.files import sha256
+from base_models.files import manifest_of, sha256
 
 MARKER = "MARKER"
 """Name of the file that appears beside the artifact when a payload is run."""
@@ -334,8 +334,11 @@ def seal_anew(folder: Path, manifest: dict[str, Any]) -> None:
     for name in manifest["files"]:
         path = folder / name
         files[name] = "0" * 64
-        # Pipes and devices are never opened here.
-        if path.is_file() and path.stat().st_size < 2**28:
+        # Pipes, devices and files of the system are never opened here.
+        own = os.path.realpath(folder.parent)
+        is_own = os.path.realpath(path).startswith(own)
+        if is_own and path.is_file() and path.stat().st_size < 2**28:
             files[name] = sha256(path.read_bytes())
-    text = json.dumps({**manifest, "files": files}, default=str)
-    (folder / "manifest.json").write_bytes(text.encode())
+    identity = str(manifest.get("identity") or "")
+    data = manifest_of(manifest["role"], files, identity)
+    (folder / "manifest.json").write_bytes(data)

@@ -58,7 +58,8 @@ _FORBIDDEN = (
 _HARMLESS = ("socket.gethostname", "socket.__new__")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _SECONDS = 5.0
-_MOST_MESSAGE = 500
+_MOST_MESSAGE = 700
+"""Characters; the longest has the commands that fetch and convert weights."""
 
 
 class Hung(Exception):
@@ -71,12 +72,14 @@ class Watch:
     def __init__(self) -> None:
         self.found: list[str] = []
         self._folder = ""
+        self._follows_links = False
         self._active = False
         sys.addaudithook(self._hear)
 
-    def begin(self, folder: Path) -> None:
-        """Watch; files below `folder` may be read."""
+    def begin(self, folder: Path, follows_links: bool) -> None:
+        """Watch; files below `folder` may be read, and others where links may lead."""
         self.found = []
+        self._follows_links = follows_links
         self._folder = os.path.realpath(folder)
         self._active = True
 
@@ -105,7 +108,7 @@ class Watch:
         where = os.path.realpath(os.fsdecode(path))
         writes = isinstance(flags, int) and flags & _WRITES
         inside = where.startswith((self._folder, *_PACKAGES, str(ROOT)))
-        if writes or not inside:
+        if writes or not (inside or self._follows_links):
             self.found.append(f"open {where[:80]} {mode} {flags}")
 
     def _hear_code(self, code: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ from torture.foreign.attacks import (
 )
 from torture.foreign.watch import Watch, fault_of, time_limit
 from torture.harness import Outcome, Row
+
+from base_models.files import guarded_json
 
 _PER_LOADER = 200
 _PER_CASE = 10
@@ -67,7 +70,9 @@ class Torture(Row):
         """Load the artifact; what a loader may not do and did."""
         watch = self.watch
         before = _entries(folder.parent)
-        watch.begin(folder)
+        # A single file, and weights in the cache of a hub, may be links: who names them
+        # means what they lead to. A sealed folder is whole by itself.
+        watch.begin(folder, follows_links=not loader.role)
         failure = ""
         try:
             with time_limit():
@@ -97,8 +102,14 @@ def _attack(folder: Path, loader: Loader, turn: int, rng: np.random.Generator) -
     which = turn % n_attacks
     if which == len(ATTACKS):
         manifest = json.loads((folder / _MANIFEST).read_bytes())
+        manifest.pop("sha256", None)
         hostile = hostile_manifest(manifest, rng)
-        (folder / _MANIFEST).write_bytes(json.dumps(hostile).encode())
+        # Of an older version, which had no hash of itself, or with one that is right.
+        data = json.dumps(hostile).encode()
+        if isinstance(hostile, dict) and data.isascii() and rng.integers(2):
+            with contextlib.suppress(UnicodeEncodeError):
+                data = guarded_json(hostile)
+        (folder / _MANIFEST).write_bytes(data)
         return "hostile_manifest"
 
     manifest = {}
