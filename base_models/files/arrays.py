@@ -10,6 +10,7 @@ import numpy as np
 import safetensors.numpy
 
 from base_models.errors import DamagedArtifact, machine_fault
+from base_models.file_checks.tensor_header import check_header_size
 from base_models.files.writing import atomic_write
 from base_models.optional_libraries import LazyLibrary
 
@@ -53,6 +54,7 @@ def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
     DamagedArtifact
         naming `name`, when the bytes are not safetensors or hold NaN or infinity.
     """
+    check_header_size(data, name)
     try:
         arrays = safetensors.numpy.load(data)
     except (KeyboardInterrupt, SystemExit):
