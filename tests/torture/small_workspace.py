@@ -13,9 +13,10 @@ import soundfile
 
 from base_models.clips.same_audio.fingerprint_store import FingerprintStore
 from base_models.encoders.store import EmbeddingStore
-from base_models.files import atomic_write, guarded_json, seal, to_json
+from base_models.files import atomic_write, guarded_json, log_line, seal, to_json
 from base_models.predictions import PredictionTable
-from ensemble.stacking.fit_stack import Settings, fit_stack
+from ensemble.estimator.save_and_load import write_stack
+from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.stacking.stack_data import StackData
 from ensemble.training.base_model_run import (
     FAILURE,
@@ -25,7 +26,7 @@ from ensemble.training.base_model_run import (
     BaseRun,
 )
 from ensemble.training.rated_clips import RatedClips
-from ensemble.workspace import BASE_MODELS, Workspace
+from ensemble.workspace import BASE_MODELS, STACK, Workspace
 
 FOLDS = 3
 MODELS = ("a", "b")
@@ -105,18 +106,37 @@ def write_workspace(root: Path) -> Workspace:
         entries.append(
             {"name": run.name, "folder": str(run.folder.relative_to(workspace.root))}
         )
-        # As while another run trains, or after one failed.
-        atomic_write(root / "base" / f"{model}-{FAILURE}", b"")
     pointer = {"data": "data/d", "table": "", "runs": entries, "folds": FOLDS}
     workspace.point(BASE_MODELS, pointer)
     for learner in ("mean", "ridge"):
-        data = StackData.from_runs(workspace, cv="oof")
-        fit_stack(workspace, data, Settings(learner=learner, rivals=("mean",)))
+        _write_stack(workspace, learner)
 
     store = EmbeddingStore(workspace.embeddings)
     store.fill(LetterEncoder(), PROMPTS)
     _write_fingerprints(workspace, rng)
     return workspace
+
+
+def _write_stack(workspace: Workspace, learner: str) -> None:
+    """Fit and write a stack as ``fit_meta`` does, with stand-ins for its report."""
+    data = StackData.from_runs(workspace, cv="oof")
+    rows = data.fit.rows
+    clips = pd.DataFrame({"clip_id": rows.ids, "system_id": rows.systems})
+    tables = [(table.model, table) for table in data.fit.tables]
+    stack = StackedMOS(tables, final_estimator=learner, cv="prefit")
+    stack.fit(clips, rows.label_frame)
+    folder = workspace.meta_run(learner, "0123456789")
+    write_stack(
+        folder,
+        stack.final_estimator_,
+        data.bases,
+        facts={"aspects": ["mi"], "flat": False, "scales": stack.scales_.to_json()},
+        extra={"report.json": to_json({"learner": learner}), "report.html": b"<p>"},
+        log=log_line({"command": "fit_meta"}),
+        identity=folder.name,
+    )
+    relative = str(folder.relative_to(workspace.root))
+    workspace.point(STACK, {"folder": relative, "demo": False})
 
 
 def _write_run(run: BaseRun, rated: RatedClips, rng: np.random.Generator) -> None:
