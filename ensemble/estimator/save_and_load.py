@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import (
+    LOG,
     Artifact,
     is_sealed,
     read_json,
@@ -52,6 +53,8 @@ def write_stack(
     bases: Mapping[str, Mapping[str, bytes]],
     facts: Mapping[str, Any],
     extra: Mapping[str, bytes] | None = None,
+    log: bytes = b"",
+    identity: str = "",
 ) -> None:
     """Write a fitted stack to `folder` and seal it.
 
@@ -63,6 +66,9 @@ def write_stack(
         `ensemble.estimator.base_model_files.files_of`
     facts : JSON values that a reader of the stack needs
     extra : further files, such as a report
+    log : what the log beside the sealed files says of it; empty for none
+    identity : of a stack whose folder is named by what decides it, see
+        `base_models.files.seal`
 
     Raises
     ------
@@ -105,7 +111,8 @@ def write_stack(
     files |= _cross_fit_files(regressor, scales)
     files |= extra or {}
 
-    write_artifact(folder, STACK_ROLE, files)
+    beside = {LOG: log} if log else {}
+    write_artifact(folder, STACK_ROLE, files, beside, identity)
 
 
 def _refuse_workspace(folder: Path) -> None:

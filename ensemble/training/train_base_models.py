@@ -211,6 +211,7 @@ def train_base_models(
         When no run is finished in the end; the latter when all are damaged.
     """
     root = workspace.root
+    workspace.sweep()
     # Before training: fit_meta means what was planned last, and refuses to stack a part
     # of it that an interrupt left.
     _point(plan, workspace, {})
@@ -218,7 +219,10 @@ def train_base_models(
     unfinished = []
     for run in plan.runs:
         try:
-            if not run.is_finished():
+            if run.is_finished():
+                run.verify()
+                run.tidy()
+            else:
                 unfinished.append(run)
         except DamagedArtifact as error:
             failed[run.name] = DamagedArtifact(
