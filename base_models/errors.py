@@ -6,7 +6,12 @@ A message says what is wrong with the value seen, what is legal, and the likely 
 from __future__ import annotations
 
 import difflib
+import errno
+import os
+import re
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 from base_models.clip_status import UNREADABLE
 
@@ -62,10 +67,144 @@ class DamagedArtifact(StackedMOSError):
     exit_code = 4
 
 
-class OutOfSpace(StackedMOSError, OSError):
-    """The disk (or its quota) is full; everything written before is intact."""
+class MachineFault(StackedMOSError, OSError):
+    """The machine failed, not what it was given: no file can be opened any more, say.
+
+    Everything written before is intact. No clip is set aside for it and nothing goes
+    on without what could not be read: what was made on fewer clips would pass for
+    whole. See `machine_fault`.
+    """
 
     exit_code = 5
+
+
+class OutOfSpace(MachineFault):
+    """The disk (or its quota) is full; everything written before is intact."""
+
+
+_UNFINISHED = re.compile(
+    r"(?<![^/])\.(?P<name>[^/]+?)(?:\.[0-9a-f]{8}-\d+-\d+)?\.[0-9a-f]{32}"
+    r"(?:\.old)?\.tmp(?![^/])"
+)
+"""Part of a path that is still under a hidden name."""
+_TRY_AGAIN = "run the same command again"
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_TOO_MANY_FILES = (
+    f"close other programs or raise the limit (ulimit -n), and {_TRY_AGAIN}"
+)
+_NO_MEMORY = f"close other programs or take a larger machine, and {_TRY_AGAIN}"
+_LOST_DISK = f"check the disk or the network it is reached by, and {_TRY_AGAIN}"
+_CURES = {
+    errno.EMFILE: _TOO_MANY_FILES,
+    errno.ENFILE: _TOO_MANY_FILES,
+    errno.ENOMEM: _NO_MEMORY,
+    errno.EIO: _LOST_DISK,
+    errno.ESTALE: _LOST_DISK,
+    errno.ETIMEDOUT: _LOST_DISK,
+    errno.ENOTCONN: _LOST_DISK,
+    getattr(errno, "EREMOTEIO", errno.EIO): _LOST_DISK,
+}
+"""What helps against faults of the machine, whatever was done to the file."""
+_CURES_OF_WRITING = {
+    errno.EACCES: "name a place that you may write to, or change its permissions",
+    errno.EPERM: "name a place that you may write to, or change its permissions",
+    errno.EROFS: "name a place on a disk that can be written to",
+    errno.EFBIG: "raise the largest size of a file (ulimit -f), or name another disk",
+}
+"""The same where these are faults of the machine: when a file is written."""
+
+
+def machine_fault(
+    error: BaseException,
+    path: str | os.PathLike[str] = "",
+    n_bytes: int | None = None,
+) -> MachineFault | None:
+    """The fault of the machine that an error of reading or writing a file stands for.
+
+    Code that turns an `OSError` or a `MemoryError` into a fault of the data asks here
+    first, and raises what it gets ``from error``.
+
+    Parameters
+    ----------
+    error : what was raised
+    path : of the file, as its owner knows it; "" takes the one that the error names
+    n_bytes : int or None
+        How many bytes were being written. None where the file was read: that a file
+        may not be read by this user is a matter of the file.
+
+    Returns
+    -------
+    fault : MachineFault or None
+        None where it is a fault of the data, e.g. a file that is not there.
+
+    Examples
+    --------
+    >>> fault = machine_fault(OSError(errno.EMFILE, "Too many open files"), "a.wav")
+    >>> print(fault)  # doctest: +ELLIPSIS
+    The machine failed at a.wav: Too many open files. Finished work is kept; close ...
+    >>> machine_fault(FileNotFoundError(errno.ENOENT, "No such file"), "a.wav") is None
+    True
+    """
+    if isinstance(error, MachineFault):
+        return error
+    is_memory = isinstance(error, MemoryError)
+    if not is_memory and not isinstance(error, OSError):
+        return None
+
+    code = errno.ENOMEM if is_memory else getattr(error, "errno", None)
+    name = final_name(os.fspath(path) or getattr(error, "filename", None) or "")
+    if code in _NO_SPACE:
+        return _out_of_space(name, n_bytes)
+    cures = _CURES if n_bytes is None else _CURES | _CURES_OF_WRITING
+    if code not in cures:
+        return None
+
+    written = "" if n_bytes is None else f" while {n_bytes:,} bytes were written"
+    place = f" at {name}" if name else ""
+    return MachineFault(
+        f"The machine failed{place}: {os.strerror(code)}{written}. "
+        f"Finished work is kept; {cures[code]}."
+    )
+
+
+def raise_machine_fault(
+    error: BaseException,
+    path: str | os.PathLike[str] = "",
+    n_bytes: int | None = None,
+) -> None:
+    """Raise the fault of the machine that an error stands for, if it stands for one.
+
+    For code that goes on without what could not be read. Parameters are those of
+    `machine_fault`.
+    """
+    fault = machine_fault(error, path, n_bytes)
+    if fault is not None:
+        raise fault from error
+
+
+def final_name(path: object) -> str:
+    """A path as its owner knows it, also while what it names is being made.
+
+    Files and folders are made under hidden names beside the ones that they get.
+
+    Examples
+    --------
+    >>> final_name("out/.stack.0123456789abcdef0123456789abcdef.tmp/stack.json")
+    'out/stack/stack.json'
+    """
+    return _UNFINISHED.sub(r"\g<name>", str(path))
+
+
+def _out_of_space(name: str, n_bytes: int | None) -> OutOfSpace:
+    folders = Path(name).absolute().parents
+    folder = next(parent for parent in folders if parent.exists())
+    target = f" to write {name}" if name else ""
+    needed = "" if n_bytes is None else f"{n_bytes:,} bytes needed, "
+    free = shutil.disk_usage(folder).free
+    return OutOfSpace(
+        f"No space left{target}: {needed}{free:,} free. "
+        f"Finished work is kept; free some space and {_TRY_AGAIN}."
+    )
 
 
 def one_of(

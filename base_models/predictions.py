@@ -18,7 +18,7 @@ import safetensors.numpy
 from numpy.typing import ArrayLike
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
-from base_models.errors import DamagedArtifact, UsageError, one_of, some
+from base_models.errors import DamagedArtifact, UsageError, machine_fault, one_of, some
 from base_models.files import (
     Artifact,
     atomic_write,
@@ -400,7 +400,7 @@ class PredictionTable:
             return cls._from_parquet(table, about)
         # Damaged bytes raise whatever the reader meets first.
         except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
-            raise DamagedArtifact(
+            raise machine_fault(error, name) or DamagedArtifact(
                 f"{name} is not a readable prediction table ({error})."
             ) from error
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from base_models.bins import ScoreBins
-from base_models.errors import UsageError, nearest_name, one_of
+from base_models.errors import UsageError, machine_fault, nearest_name, one_of
 from base_models.files import sha256, to_json
 from base_models.mono_rules import MIX, MONO_RULES
 
@@ -278,7 +278,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+        raise machine_fault(error, path) or UsageError(
+            f"{path} cannot be read: {error.strerror}."
+        ) from error
     # Wrong TOML and bytes that are not UTF-8 are both ValueErrors.
     except ValueError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from error

@@ -20,7 +20,7 @@ LEVELS = {
     "base_models": [
         {"clip_status"},
         {"errors"},
-        {"optional_libraries"},
+        {"optional_libraries", "file_checks"},
         {
             "bins",
             "devices",
@@ -55,6 +55,7 @@ LEVELS = {
     ],
     "ensemble": [
         {"version"},
+        {"cluster"},
         {
             "screen",
             "engine",
@@ -87,12 +88,13 @@ GROUND = [
     "pooled_config.py",
     "settings.py",
     "errors.py",
-    "files.py",
+    "files",
     "optional_libraries.py",
     "predictions.py",
     "scales.py",
     "mono_rules.py",
     "vector_range.py",
+    "file_checks",
     "clips",
     "metrics",
 ]
@@ -120,7 +122,7 @@ WINGS_OF_LIBRARIES = {
 }
 """Folders that are of no use without libraries, and ask for them in this order."""
 ASKED_FOR_BEFORE = {
-    "ensemble/engine.py": {"distributed"},
+    "ensemble/cluster/run_pieces.py": {"distributed"},
     "base_models/encoders/base.py": {"huggingface_hub"},
     "base_models/encoders/weights.py": {"huggingface_hub"},
 }

@@ -22,7 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from base_models.errors import UsageError
+from base_models.errors import UsageError, machine_fault
 
 InnerFolds = Sequence[tuple[np.ndarray, np.ndarray]]
 """(training rows, left-out rows) of each inner fold."""
@@ -207,7 +207,7 @@ def check_regressor(name: str, regressor: Any, n_columns: int) -> None:
         predicted = predict_scores(regressor, np.zeros((1, n_columns)))
     # Fitted attributes that do not fit each other fail in any way.
     except Exception as error:
-        raise ValueError(
+        raise machine_fault(error) or ValueError(
             f"the regressor does not predict from {n_columns} columns"
         ) from error
     for values in predicted:

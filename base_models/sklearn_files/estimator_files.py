@@ -12,7 +12,7 @@ from typing import Any
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
-from base_models.errors import DamagedArtifact, UsageError
+from base_models.errors import DamagedArtifact, UsageError, machine_fault
 from base_models.sklearn_files.audit import (
     SCHEMA,
     check_types,
@@ -52,7 +52,7 @@ def estimator_bytes(estimator: Any, what: str, cure: str) -> bytes:
         data = skops.io.dumps(estimator)
     # Own classes may fail in any way when their state is taken.
     except Exception as error:
-        raise UsageError(
+        raise machine_fault(error) or UsageError(
             f"{what}, {type(estimator).__name__}, cannot be stored ({error}). {cure}"
         ) from error
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -125,7 +125,7 @@ def read_estimator(data: bytes, name: str) -> Any:
         check_fitted_arrays(estimator)
     # Damage that the format does not notice raises whatever it meets first.
     except Exception as error:
-        raise DamagedArtifact(
+        raise machine_fault(error, name) or DamagedArtifact(
             f"{name} cannot be read back ({error}); it was written with scikit-learn "
             f"{written_with}, and this is {sklearn.__version__}."
         ) from error

@@ -17,7 +17,7 @@ import pandas as pd
 from base_models.clips.labels import mean_label
 from base_models.clips.read_clips import SetAside
 from base_models.clips.splits import folds as split_folds
-from base_models.errors import OutOfSpace, StackedMOSError, in_one_line
+from base_models.errors import MachineFault, StackedMOSError, in_one_line
 from base_models.files import Artifact
 from base_models.predictions import PredictionTable
 from ensemble.engine import LOCAL
@@ -35,7 +35,7 @@ from ensemble.workspace import Workspace
 from meta.rows import Rows
 
 # What a single row may fail with, while the others go on: our own errors, and torch's,
-# such as a GPU out of memory. A full disk stops everything.
+# such as a GPU out of memory. A fault of the machine stops everything.
 ROW_ERRORS = (StackedMOSError, RuntimeError)
 
 # A base model by preset and seed.
@@ -172,8 +172,8 @@ def cross_validate(
 
     Raises
     ------
-    OutOfSpace
-        when the disk is full. What else goes wrong is reported in the result.
+    MachineFault
+        when the machine fails. What else goes wrong is reported in the result.
     UsageError
         when there are fewer clips than folds.
     """
@@ -203,12 +203,12 @@ def train_models(
 
     Raises
     ------
-    OutOfSpace
-        when the disk is full. What else goes wrong is reported in the result.
+    MachineFault
+        when the machine fails. What else goes wrong is reported in the result.
     """
     try:
         plan = _plan(request, setup, models, training)
-    except OutOfSpace:
+    except MachineFault:
         raise
     except ROW_ERRORS as error:
         return TrainedModels(request.rated, failure=in_one_line(error))

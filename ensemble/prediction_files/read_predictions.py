@@ -21,7 +21,7 @@ from base_models.clips.columns import SPLITS
 from base_models.clips.labels import SCALE
 from base_models.clips.names import comparable_ids
 from base_models.clips.text_table import TextTable
-from base_models.errors import UsageError, one_of, some
+from base_models.errors import UsageError, one_of, raise_machine_fault, some
 from base_models.optional_libraries import LazyLibrary
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
@@ -178,7 +178,8 @@ def read_distributions(path: str | os.PathLike) -> PredictionTable | None:
         return None
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError) as error:
+        raise_machine_fault(error, path)
         # The reader of plain tables will say what is wrong with the file.
         return None
     return PredictionTable.read(path) if b"stackedmos" in metadata else None

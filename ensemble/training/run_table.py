@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from base_models.errors import StackedMOSError
+from base_models.errors import MachineFault, StackedMOSError
 from base_models.metrics.evaluate import mse, srcc
 from base_models.predictions import PredictionTable
 from ensemble.training.base_model_run import failure_of
@@ -82,6 +82,8 @@ def run_table(workspace: Workspace) -> RunTable:
             if not dev and run.most_folds:
                 predictions = run.out_of_fold(run.most_folds)
                 out_of_fold = _metrics(predictions, tables[data], "train")
+        except MachineFault:
+            raise
         except StackedMOSError as error:
             damaged[str(run.folder.relative_to(workspace.root))] = str(error)
             continue
@@ -120,6 +122,8 @@ def _clips_of(workspace: Workspace, data: str) -> RatedClips | None:
     """The clip table of a run, or None where it is unknown or damaged."""
     try:
         return RatedClips.load(workspace.data(data)) if data else None
+    except MachineFault:
+        raise
     except StackedMOSError:
         return None
 

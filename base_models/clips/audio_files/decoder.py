@@ -23,11 +23,11 @@ from base_models.clips.audio_files.containers.other_formats import (
     is_start_alone,
 )
 from base_models.clips.audio_files.decoder_messages import QuietSoundFile
-from base_models.clips.audio_files.open_file import regular_file
+from base_models.clips.audio_files.open_file import held_file, regular_file
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.clips.segments.reference import segment_of
 from base_models.clips.segments.sound_part import SoundPart
-from base_models.errors import ClipError
+from base_models.errors import ClipError, machine_fault
 
 # Frames per read; fixed, since decoding MP3 in portions of another size differs in the
 # last bits.
@@ -66,13 +66,16 @@ _SUBTYPES = (
 @contextlib.contextmanager
 def open_audio(
     path: str | os.PathLike[str],
+    is_held: bool = False,
 ) -> Iterator[tuple[int, QuietSoundFile | SoundPart]]:
     """Descriptor of an audio file with a checked container, and a decoder that uses it.
 
     The decoder of a segment gives the frames of the segment alone.
-    Whatever the decoder raises while the file is open becomes a `ClipError`.
+    Whatever the decoder raises while the file is open becomes a `ClipError`. What is
+    held cannot change meanwhile, see `open_file.held_file`.
     """
-    with regular_file(path) as (handle, size):
+    opened = held_file if is_held else regular_file
+    with opened(path) as (handle, size):
         name = os.fspath(path)
         try:
             readable = check_container(handle, size)
@@ -91,7 +94,9 @@ def open_audio(
         ) as error:
             # A reason goes into tables and reports, so it has to be one line.
             reason = " ".join(str(getattr(error, "error_string", error)).split())
-            raise ClipError(f"{name!r} cannot be decoded: {reason}") from error
+            raise machine_fault(error, name) or ClipError(
+                f"{name!r} cannot be decoded: {reason}"
+            ) from error
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from `synthesis`; this module writes both into a tree of files.
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import operator
 import os
@@ -35,7 +34,7 @@ from base_models.clips.demo.ratings import (
 )
 from base_models.clips.demo.synthesis import SAMPLE_RATE, TEMPI, Band, perform
 from base_models.clips.musiceval import system_of
-from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
+from base_models.errors import DamagedArtifact, UsageError, raise_machine_fault
 from base_models.files import read_json, write_json
 
 VERSION = 1
@@ -98,8 +97,8 @@ def write_demo(
     ------
     UsageError
         When `folder` holds anything else, or a size or the seed is out of range.
-    OutOfSpace
-        When the disk is full; nothing is left behind.
+    MachineFault
+        When the disk is full or fails; nothing is left behind.
     """
     folder = Path(folder)
     sizes = _Sizes(
@@ -124,11 +123,7 @@ def write_demo(
         write_json(partial / STAMP, stamp)
         _move(partial, folder, stamp)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise OutOfSpace(
-                f"No space left to write the demo corpus to {folder}; "
-                "free some and retry."
-            ) from error
+        raise_machine_fault(error, folder)
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from base_models.clips.names import AUDIO_SUFFIXES
+from base_models.clips.rows.audio_paths import list_folder
 
 _FOLDERS = ("", "wav", "wavs", "audio", "stimuli", "sounds", "clips")
 
@@ -25,11 +26,7 @@ def audio_beside(path: Path, clip_ids: Sequence[str]) -> list[str]:
     """
     found: dict[str, str] = {}
     for folder in _FOLDERS:
-        try:
-            names = sorted(os.listdir(path.parent / folder))
-        except OSError:
-            continue
-        for name in names:
+        for name in list_folder(str(path.parent / folder)):
             file = Path(name)
             if file.suffix.lower() in AUDIO_SUFFIXES:
                 place = os.path.join(folder, name)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from base_models.clip_status import EMPTY, MISSING
 from base_models.clips.columns import STANDARD_NAMES, fold_name
-from base_models.errors import ClipError, some
+from base_models.errors import ClipError, machine_fault, some
 from base_models.optional_libraries import LazyLibrary
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ def read_embedded(file: str, row: int) -> bytes:
     except (pa.ArrowException, OSError, MemoryError) as error:
         _READERS.clear()
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ClipError(f"row {row} of {file!r} cannot be read: {reason}") from error
+        raise machine_fault(error, file) or ClipError(
+            f"row {row} of {file!r} cannot be read: {reason}"
+        ) from error
 
 
 class _RowReader:

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from base_models.clips.names import AUDIO_SUFFIXES
+from base_models.errors import raise_machine_fault
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
 _LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -42,11 +43,29 @@ _Candidates = list[tuple[int, list[str]]]
 
 
 def list_folder(folder: str) -> list[str]:
-    """The names in a folder; none where it cannot be listed."""
+    """The names in a folder; none where it cannot be listed.
+
+    Raises
+    ------
+    MachineFault
+        when the machine failed: clips that are there would be missing.
+    """
     try:
         return sorted(os.listdir(folder))
-    except OSError:
+    except OSError as error:
+        raise_machine_fault(error, folder)
         return []
+
+
+def is_there(path: str) -> bool:
+    """Whether there is a file or folder; raises as `list_folder` does."""
+    try:
+        os.stat(path)
+    # A name that no file can have, as with a NUL, is a ValueError.
+    except (OSError, ValueError) as error:
+        raise_machine_fault(error, path)
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,7 @@ class AudioFolders:
 
     table_folder: Path
     root: Path | None = None
-    exists: Callable[[str], bool] = os.path.exists
+    exists: Callable[[str], bool] = is_there
     list_folder: ListFolder = list_folder
     _names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     _stems: dict[str, dict[str, list[str]]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from base_models.clips.text_table import check_is_file
-from base_models.errors import UsageError
+from base_models.errors import UsageError, machine_fault
 
 _MARKS = (
     # The mark of UTF-32 begins with that of UTF-16, so it is looked for first.
@@ -56,7 +56,9 @@ def read_any_text(path: Path) -> tuple[str, str]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+        raise machine_fault(error, path) or UsageError(
+            f"{path} cannot be read: {error.strerror}."
+        ) from error
 
     text, encoding = _decode(data, path)
     if "\0" in text:

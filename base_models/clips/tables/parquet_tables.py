@@ -13,7 +13,7 @@ from base_models.clips.parquet.embedded_audio import (
 )
 from base_models.clips.tables.header import column_names
 from base_models.clips.text_table import TextTable, as_text
-from base_models.errors import ClipError, UsageError, some
+from base_models.errors import ClipError, UsageError, machine_fault, some
 from base_models.optional_libraries import LazyLibrary
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_parquet(path: Path) -> TextTable:
         table = _read_all_but_audio(file, audio)
     except (pa.ArrowException, OSError) as error:
         first_line = str(error).splitlines()[0]
-        raise UsageError(
+        raise machine_fault(error, path) or UsageError(
             f"{path} is not a readable Parquet file ({first_line})."
         ) from error
 

@@ -21,7 +21,7 @@ import python_calamine as calamine
 from base_models.clips.tables.grid import Grid, counted
 from base_models.clips.tables.header import identifies_clips, is_known_name
 from base_models.clips.text_table import TextTable
-from base_models.errors import UsageError, some
+from base_models.errors import UsageError, machine_fault, some
 
 MAX_UNPACKED = 1 << 29
 """A spreadsheet that unpacks to more bytes is not read."""
@@ -200,7 +200,9 @@ def _unpack(path: Path) -> dict[str, bytes]:
     except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError) as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError(f"{path} is not a readable spreadsheet ({error}).") from error
+        raise machine_fault(error, path) or UsageError(
+            f"{path} is not a readable spreadsheet ({error})."
+        ) from error
     return members
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from base_models.clip_status import NO_PROMPT
 from base_models.encoders.base import Piece, check_prompt, warn_of_cut
 from base_models.encoders.weights import WeightFiles
-from base_models.errors import ClipError, DamagedArtifact, UsageError
+from base_models.errors import ClipError, DamagedArtifact, UsageError, machine_fault
 
 if TYPE_CHECKING:
     from transformers import (
@@ -139,7 +139,7 @@ def make_tokenizer(
         raise
     # The reader is written in Rust and may panic; a panic is not an Exception.
     except BaseException as error:
-        raise DamagedArtifact(
+        raise machine_fault(error, path) or DamagedArtifact(
             f"{path} is not a readable tokenizer ({error})."
         ) from error
 

@@ -6,7 +6,6 @@ command can be piped.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -17,7 +16,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from base_models.errors import DamagedArtifact, StackedMOSError, some
+from base_models.errors import (
+    DamagedArtifact,
+    MachineFault,
+    StackedMOSError,
+    final_name,
+    machine_fault,
+    some,
+)
 from base_models.optional_libraries import EXTRA_OF_LIBRARY, missing_library
 from ensemble.cli.shared.clip_tables.problem_list import (
     list_problems_in,
@@ -37,7 +43,6 @@ ALL_WELL = 0
 UNEXPECTED_FAILURE = 1
 USAGE = 2
 CLIPS_SET_ASIDE = 3
-DISK_FULL = 5
 INTERRUPTED = 130
 
 EXIT_CODES = {
@@ -46,7 +51,7 @@ EXIT_CODES = {
     USAGE: "usage",
     CLIPS_SET_ASIDE: "some clips set aside (or findings, or models that failed)",
     DamagedArtifact.exit_code: "damaged artifact",
-    DISK_FULL: "disk full",
+    MachineFault.exit_code: ("the machine failed (disk full, too many open files, …)"),
     INTERRUPTED: "interrupted (143 by SIGTERM)",
 }
 """What each exit code means, in every command; help and documents repeat it."""
@@ -54,7 +59,6 @@ EXIT_CODES = {
 # Python's convention for a process that was ended by a signal.
 _SIGNAL_OFFSET = 128
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _RESTORE = (
     "Restore it, or delete it (its whole folder, if that has a manifest.json) and run "
     "what made it again."
@@ -144,17 +148,13 @@ def _fail_unexpectedly(error: Exception) -> int:
 
     Most come from the file system.
     """
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        target = f" to write {error.filename}" if error.filename else ""
-        return fail(
-            f"No space left{target}. Finished work is kept; free some and run the same "
-            "command again.",
-            DISK_FULL,
-        )
+    fault = machine_fault(error)
+    if fault is not None:
+        return fail(str(fault), fault.exit_code)
     if isinstance(error, OSError) and error.filename:
         return fail(
-            f"{error.filename}: {error.strerror}. Name another file or folder, or "
-            "change its permissions.",
+            f"{final_name(error.filename)}: {error.strerror}. Name another file or "
+            "folder, or change its permissions.",
             USAGE,
         )
     # An extra that was installed in part, deep within a model.

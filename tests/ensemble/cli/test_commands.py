@@ -460,7 +460,7 @@ def test_help_is_quick_and_complete(command):
         "2 usage",
         "3 some clips set aside",
         "4 damaged artifact",
-        "5 disk full",
+        "5 the machine failed (disk full, too many open files, …)",
         "130 interr",
     ):
         assert code in words

@@ -20,7 +20,7 @@ from base_models.clips.listening_tests.listening_test import (
 )
 from base_models.clips.tables.encoding import read_text
 from base_models.clips.text_table import TextTable
-from base_models.errors import DamagedArtifact, UsageError
+from base_models.errors import DamagedArtifact, UsageError, raise_machine_fault
 from base_models.files import from_json
 
 ASPECT = "mushra"
@@ -33,7 +33,8 @@ def is_beaqlejs(path: Path) -> bool:
         try:
             with file.open("rb") as stream:
                 start = stream.read(4000)
-        except OSError:
+        except OSError as error:
+            raise_machine_fault(error, file)
             continue
         opening = start.lstrip(b"\xef\xbb\xbf \t\r\n")
         if opening.startswith(b"[") and b'"TestID"' in start:

@@ -14,7 +14,7 @@ from base_models.clips.listening_tests.audio_beside import audio_beside
 from base_models.clips.listening_tests.listening_test import RATER, ListeningTest
 from base_models.clips.tables.encoding import read_text
 from base_models.clips.text_table import TextTable, split_lines
-from base_models.errors import UsageError
+from base_models.errors import UsageError, raise_machine_fault
 
 ASPECT = "mos"
 _LINE = re.compile(
@@ -40,7 +40,8 @@ def is_voicemos(path: Path) -> bool:
             # Of other files one line is looked at.
             if _LINE.fullmatch(lines[0]):
                 lines += [line.strip() for line in islice(stream, _FIRST_LINES)]
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError) as error:
+        raise_machine_fault(error, path)
         return False
     matches = [_LINE.fullmatch(line) for line in lines]
     if matches[0] is None:

@@ -17,7 +17,7 @@ from base_models.clips.demo import synthesis as demo_synth
 from base_models.clips.demo.corpus import write_demo
 from base_models.clips.musiceval import SPLITS
 from base_models.clips.read_clips import read_clips
-from base_models.errors import OutOfSpace, UsageError
+from base_models.errors import MachineFault, OutOfSpace, UsageError
 
 TINY = {"seed": 3, "n_systems": 3, "n_prompts": 6}
 
@@ -219,13 +219,22 @@ def test_sizes_out_of_range_are_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("number", "kind"), [(28, OutOfSpace), (5, OSError)])
-def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch, number, kind):
+@pytest.mark.parametrize(
+    ("number", "kind", "says"),
+    [
+        (28, OutOfSpace, "No space left to write .*/demo: "),
+        (5, MachineFault, "The machine failed at .*/demo: Input/output error"),
+        (2, FileNotFoundError, "no"),
+    ],
+)
+def test_a_failed_write_leaves_nothing_behind(
+    tmp_path, monkeypatch, number, kind, says
+):
     def fail(*_, **__):
         raise OSError(number, "no")
 
     monkeypatch.setattr(demo, "_write_labels", fail)
-    with pytest.raises(kind, match="No space left" if kind is OutOfSpace else "no"):
+    with pytest.raises(kind, match=says):
         write_demo(tmp_path / "demo", **TINY)
     assert not list(tmp_path.iterdir())
 

@@ -33,7 +33,8 @@ def test_a_full_disk_is_one_line_and_the_rerun_finishes(place, monkeypatch):
     assert running.returncode == 5
     assert out == ""
     assert re.search(
-        "error: No space left to write .*checkpoint.safetensors: .* "
+        "error: The machine failed at .*checkpoint.safetensors: File too large while "
+        r"[\d,]{7,} bytes were written.* "
         "run the same command again",
         err,
     )
