@@ -274,6 +274,6 @@ def some(names: Iterable[str], limit: int = 5) -> str:
     return text
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """The message of an error in one line, or the name of its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,11 @@ FAILURE = "failure.json"
 CHECKPOINT = "checkpoint.safetensors"
 ROLE = "base model"
 FOLD_ROLE = "out-of-fold predictions"
+_EXPECTED = (StackedMOSError, ArithmeticError, ValueError)
+"""What models fail with on data that they cannot learn from: our own errors, and those
+of numerical libraries."""
+_PANIC = "PanicException"
+"""Name of the exception that libraries in Rust panic with."""
 
 
 @dataclass(frozen=True)
@@ -328,9 +334,38 @@ def failure_of(folder: Path) -> str:
     return ""
 
 
+def failure_from(error: BaseException) -> StackedMOSError | None:
+    """What is reported of a model that failed with this, while the others go on.
+
+    Parameters
+    ----------
+    error : BaseException
+        What a model or an encoder raised.
+
+    Returns
+    -------
+    failure : StackedMOSError or None
+        In one line, and of a type that any worker can send back. None where all models
+        have to stop: when the user interrupts, or the machine fails (`OSError`,
+        `MemoryError`).
+    """
+    # A library in Rust panics with an exception that is no Exception.
+    is_error = isinstance(error, Exception) or type(error).__name__ == _PANIC
+    if not is_error or isinstance(error, OSError | MemoryError):
+        return None
+
+    reason = in_one_line(error)
+    if isinstance(error, DamagedArtifact):
+        return DamagedArtifact(reason)
+    if isinstance(error, _EXPECTED):
+        return UsageError(reason)
+    # Whoever wrote the model needs the type of what nobody foresaw.
+    name = type(error).__name__
+    return StackedMOSError(reason if reason == name else f"{name}: {reason}")
+
+
 def train_runs(
     runs: Sequence[BaseRun],
-    errors: tuple[type[Exception], ...],
     *,
     jobs: int,
     watch: Watch | None,
@@ -339,12 +374,11 @@ def train_runs(
 ) -> dict[str, StackedMOSError]:
     """Train runs that are not finished; returns why some of them failed, by name.
 
+    A fault of the machine stops all of them, see `failure_from`.
+
     Parameters
     ----------
     runs : sequence of BaseRun
-    errors : tuple of exception types
-        What a run may fail with while the others go on. Faults of the machine
-        (`OSError`, `MemoryError`) are raised all the same.
     jobs : int
         Worker processes.
     watch : callable or None
@@ -363,7 +397,7 @@ def train_runs(
         found = list(
             spread(
                 _train_run,
-                [(run, errors) for run in runs],
+                [(run,) for run in runs],
                 engine,
                 jobs=min(jobs, len(runs)),
                 # The same for all runs of a plan.
@@ -378,22 +412,18 @@ def train_runs(
     }
 
 
-def _train_run(
-    run: BaseRun, errors: tuple[type[Exception], ...]
-) -> StackedMOSError | None:
+def _train_run(run: BaseRun) -> StackedMOSError | None:
     """Train one run; why it failed, or None."""
     try:
         run.train()
-    except (OSError, MemoryError):
-        raise
-    except errors as error:
-        reason = in_one_line(error)
+    except BaseException as error:
+        failure = failure_from(error)
+        if failure is None or os.environ.get("STACKEDMOS_DEBUG"):
+            raise
         # A run that failed before it wrote anything has no folder.
         if run.folder.is_dir():
-            atomic_write(run.folder / FAILURE, guarded_json({"reason": reason}))
-        # Of a type that any worker can send back.
-        is_damage = isinstance(error, DamagedArtifact)
-        return DamagedArtifact(reason) if is_damage else UsageError(reason)
+            atomic_write(run.folder / FAILURE, guarded_json({"reason": str(failure)}))
+        return failure
     return None
 
 

@@ -98,6 +98,32 @@ def test_one_that_fails_is_reported_and_the_others_are_stacked(plan, workspace, 
     ]
 
 
+class PanicException(BaseException):
+    """As of a library in Rust."""
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "reason"),
+    [
+        (RuntimeError("of\ntorch"), StackedMOSError, "RuntimeError: of torch"),
+        (AssertionError(), StackedMOSError, "AssertionError"),
+        (PanicException("index"), StackedMOSError, "PanicException: index"),
+        (ValueError("too few"), UsageError, "too few"),
+        (DamagedArtifact("changed"), DamagedArtifact, "changed"),
+    ],
+)
+def test_whatever_one_fails_with_the_others_go_on(
+    plan, workspace, error, failure, reason
+):
+    with failing(error, ["pooled_svr-s0"]):
+        result = train_base_models(plan(), workspace)
+    assert result.trained == ("pooled_ridge-s0", "pooled_svr-s1")
+    assert result.failed == {"pooled_svr-s0": reason}
+    with failing(error, ["pooled_svr-s0"]), pytest.raises(StackedMOSError) as raised:
+        train_base_models(plan([("pooled_svr", 0)]), workspace)
+    assert (type(raised.value), str(raised.value)) == (failure, reason)
+
+
 def test_after_the_cure_only_what_failed_is_trained(plan, workspace):
     with failing(UsageError("no"), ["pooled_svr-s0"]):
         train_base_models(plan(), workspace)
@@ -150,7 +176,6 @@ def test_what_was_finished_before_is_not_all_that_failed(plan, workspace):
         KeyboardInterrupt(),
         OSError(errno.ENOSPC, "No space left on device"),
         MemoryError(),
-        TypeError("a defect of this program"),
     ],
 )
 def test_interrupts_and_faults_of_the_machine_stop_all(plan, workspace, fault):
