@@ -75,7 +75,8 @@ def ask(task: str, path: str, **arguments: Any) -> Answer:
     if own is None:
         return TASKS[task](**arguments)
 
-    record = {"task": task, "arguments": arguments}
+    # A name may be relative to the folder of this process, which changes.
+    record = {"task": task, "arguments": arguments, "folder": _folder()}
     try:
         return _asked(record, own)
     except _Died:
@@ -88,6 +89,14 @@ def ask(task: str, path: str, **arguments: Any) -> Answer:
             f"{path!r} cannot be decoded: the process that decodes audio {error}",
             status=CRASHED,
         ) from error
+
+
+def _folder() -> str:
+    """The folder that relative names begin in; "" where it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def start_early() -> None:

@@ -86,6 +86,7 @@ def _write(handle: int, parts: list[memoryview]) -> None:
 
 def _answer(record: Record) -> tuple[Record, Any]:
     """Do a task: its facts and array, or what is wrong with the clip."""
+    _enter(record["folder"])
     path = record["arguments"].get("path")
     try:
         answer: Answer = TASKS[record["task"]](**record["arguments"])
@@ -104,6 +105,13 @@ def _answer(record: Record) -> tuple[Record, Any]:
         )
         return _refusal(refusal), None
     return {"facts": answer.facts}, answer.array
+
+
+def _enter(folder: str) -> None:
+    """Read relative names as the parent does."""
+    # Where the folder is gone, its relative names are nowhere in this process too.
+    with contextlib.suppress(OSError):
+        os.chdir(folder or "/")
 
 
 def _too_large(path: object) -> Record:

@@ -415,3 +415,15 @@ def test_audio_offers_what_is_asked_for():
     assert {"load_audio", "probe", "powers_by_second", "write_pcm"} <= set(
         audio.__all__
     )
+
+
+def test_relative_names_are_those_of_the_folder_that_the_caller_is_in(
+    tmp_path, monkeypatch
+):
+    for name, seconds in (("first", 1), ("second", 2)):
+        (tmp_path / name).mkdir()
+        sound = np.full(seconds * RATE, 0.1)
+        soundfile.write(tmp_path / name / "clip.wav", sound, RATE)
+    for name, seconds in (("first", 1), ("second", 2)):
+        monkeypatch.chdir(tmp_path / name)
+        assert probe("clip.wav").seconds == seconds
