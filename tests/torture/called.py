@@ -66,13 +66,7 @@ def warm_up() -> None:
         importlib.import_module(f"ensemble.cli.{name}")
     for name in ("fit_meta", "noise_ceiling", "predict_mos", "rate_less"):
         importlib.import_module(f"ensemble.cli.{name}")
-    for name in (
-        "scipy.stats",
-        "pyarrow.parquet",
-        "python_calamine",
-        "soundfile",
-        "torch",
-    ):
+    for name in ("scipy.stats", "pyarrow.parquet", "python_calamine", "soundfile", "torch"):
         importlib.import_module(name)
     gc.freeze()
 
