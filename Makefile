@@ -2,11 +2,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BENCH ?= tests/benchmarks
 
-.PHONY: help demo test torture docs bench lock hooks clean
+.PHONY: help demo test coverage torture docs bench lock hooks clean
 .DELETE_ON_ERROR:
 
 help:  ## what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -29,11 +29,15 @@ demo: .venv/.installed  ## nine base models trained, stacked and measured on the
 	$(BIN)/predict_mos artifacts/demo/wav/audiomos2025-track1-S002_P001.wav \
 		--prompt "$$(awk -F'\t' '$$1 == "P001" {print $$2}' artifacts/demo/prompt_info.txt)"
 
-test: .venv/.developing .venv/.encoders  ## lint, types, tests with coverage, and figures of readability
+test: .venv/.developing .venv/.encoders  ## lint, types, tests, and figures of readability
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tests/readability.py
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# By itself, as the tests take about twice as long when their lines are followed.
+coverage: .venv/.developing .venv/.encoders  ## which lines no test runs
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest --numprocesses auto --dist loadfile
 	$(BIN)/python -m coverage combine --quiet

@@ -20,6 +20,9 @@ TARGET_SIGMA = 0.25
 SOFTEN_SIGMA = 0.35
 """Kernel width that turns a scalar prediction into a distribution, in score points."""
 
+MOST_BINS = 1_000
+"""A number of bins may come from a file, and every distribution has as many numbers."""
+
 # Halvings of the scale that leave no more than rounding.
 _BISECTIONS = 50
 
@@ -58,6 +61,10 @@ class ScoreBins:
             raise UsageError(
                 "A scale needs low < high and at least 2 bins; "
                 f"got {self.low}..{self.high}, {self.count}."
+            )
+        if self.count > MOST_BINS:
+            raise UsageError(
+                f"A scale has at most {MOST_BINS:,} bins; got {self.count:,}."
             )
 
     @cached_property

@@ -28,7 +28,8 @@ from base_models.encoders.embed import (
     placeholder_for,
 )
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import DamagedArtifact, UsageError, one_of
+from base_models.errors import DamagedArtifact, UsageError, in_one_line, one_of
+from base_models.file_checks.stored_config import StoredConfig
 from base_models.files import Artifact, atomic_write, seal
 from base_models.frame_range import FrameRange
 from base_models.networks.batches import EmbeddedClips
@@ -41,6 +42,17 @@ CONFIG = "config.json"
 """File of a base model with its config and what it has seen."""
 RANGE = "range.safetensors"
 """File with how far its training clips lie from each other."""
+KINDS = ("audio", "text")
+"""Of encoders."""
+_MISFITS = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+)
+"""What parts of a model raise that do not fit each other."""
 
 Config = TypeVar("Config", bound=Settings)
 
@@ -91,6 +103,15 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
     range_: FrameRange | None
     """Of the training clips; None from too few of them, and in models that were stored
     before there was one."""
+    _unasked: frozenset[str] = frozenset()
+    """Kinds of encoders that a file named and no caller: their weights are not fetched,
+    since a stranger would decide what this machine connects to."""
+
+    def __sklearn_clone__(self) -> Self:
+        """An unfitted copy, which fetches no more than this model does."""
+        copy: Self = super().__sklearn_clone__()
+        copy._unasked = self._unasked
+        return copy
 
     @property
     @abstractmethod
@@ -237,7 +258,8 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         ------
         UsageError
             when an encoder is of the other kind, its weights are missing, or they
-            differ from those that the model was trained with.
+            differ from those that the model was trained with. Weights of encoders that
+            a file named are not fetched; see the parameters of `load`.
         """
         device = str(resolve_device(self.device))
         audio_word, text_word = self.encoder_words()
@@ -251,7 +273,9 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
             check_kind(word, kind)
         mono = self._config().mono
         loaded = {
-            kind: load_encoder(word, device=device, mono=mono)
+            kind: load_encoder(
+                word, device=device, mono=mono, fetch=kind not in self._unasked
+            )
             for kind, word in words.items()
         }
 
@@ -291,7 +315,8 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         folder : Path or str
         **overrides
             Parameters to change, such as ``device``, ``store`` or the encoders, where
-            their weights are in another folder.
+            their weights are in another folder, or may be fetched from the hub:
+            ``audio_encoder="muq"``.
 
         Raises
         ------
@@ -314,25 +339,28 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         source = f"{artifact.folder}/{prefix}"
         facts = artifact.json(f"{prefix}{CONFIG}")
         try:
-            own = facts["config"]
-            if not isinstance(own, dict):
-                raise TypeError(f"'config' is a {type(own).__name__} and no mapping")
-            config = cls.CONFIG_TYPE.from_dict(own, f"{source}{CONFIG}")
+            # A file may come from anywhere: only what is named there may be chosen by
+            # it, and never a place to write, a device or a function.
+            stored = StoredConfig.parse(facts)
+            config = cls.CONFIG_TYPE.from_dict(stored.config, f"{source}{CONFIG}")
             # The whole config stands in for the preset, so that a clone of the loaded
             # model can be fitted again even where presets have changed since.
-            params = {"preset": config, **facts["params"], **overrides}
+            params = {"preset": config, **stored.params, **overrides}
             model = cls(**params)
             model.config_ = config
-            model.aspects_ = tuple(facts["aspects"])
-            model.needs_text_ = tuple(facts["needs_text"])
-            model.encoders_ = facts["encoders"]
-            model.trained_on_ = frozenset(facts["trained_on"])
-            model.selected_on_ = frozenset(facts["selected_on"])
+            model.aspects_ = stored.aspects
+            model.needs_text_ = stored.needs_text
+            model.encoders_ = stored.encoders
+            model.trained_on_ = stored.trained_on
+            model.selected_on_ = stored.selected_on
+            model._unasked = frozenset(
+                kind for kind in KINDS if f"{kind}_encoder" not in overrides
+            )
             model._read_model(artifact, prefix)
             model._read_range(artifact, prefix)
-        except (KeyError, TypeError, RuntimeError) as error:
+        except _MISFITS as error:
             raise DamagedArtifact(
-                f"{source}: not a base model of this version ({error})."
+                f"{source}: not a base model of this version ({in_one_line(error)})."
             ) from error
         return model
 
@@ -340,7 +368,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
         """Restore what is not in `CONFIG`.
 
-        A file that does not fit raises KeyError, TypeError or RuntimeError.
+        A file that does not fit raises KeyError, TypeError or another of `_MISFITS`.
         """
 
     def _facts(self) -> dict[str, Any]:

@@ -35,6 +35,14 @@ SCALAR_CRITERIA = ("l1", "mse", "huber")
 RATING_CRITERIA = ("histogram", "beta")
 """Criteria that learn from single ratings, not from their mean alone."""
 SELECTION = ("loss", "srcc", "last")
+AT_MOST = {
+    "attention_heads": 1_024,
+    "hidden_layers": 64,
+    "batch_size": 65_536,
+    "coral_ranks": 1_000,
+    "max_seconds": 86_400.0,
+}
+"""Largest values: a config may come from a file, and decides how much is built."""
 CHOICES = {
     "architecture": ("architecture", ("dual_branch", "co_attention", "pooled")),
     "criterion": ("criterion", CRITERIA),
@@ -283,6 +291,10 @@ class BaseConfig(Settings):
             value = getattr(self, name)
             if not value >= 0:
                 raise UsageError(f"{name} must not be negative; got {value}.")
+        for name, most in AT_MOST.items():
+            value = getattr(self, name)
+            if not value <= most:
+                raise UsageError(f"{name} must be at most {most:,}; got {value}.")
         # With a momentum of 1 old gradients would never fade.
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum must lie in 0..1; got {self.momentum}.")

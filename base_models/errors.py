@@ -82,7 +82,10 @@ class OutOfSpace(MachineFault):
     """The disk (or its quota) is full; everything written before is intact."""
 
 
-_UNFINISHED = re.compile(r"(?<![^/])\.(?P<name>[^/]+)\.[0-9a-f]{32}\.tmp(?![^/])")
+_UNFINISHED = re.compile(
+    r"(?<![^/])\.(?P<name>[^/]+?)(?:\.[0-9a-f]{8}-\d+-\d+)?\.[0-9a-f]{32}"
+    r"(?:\.old)?\.tmp(?![^/])"
+)
 """Part of a path that is still under a hidden name."""
 _TRY_AGAIN = "run the same command again"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}

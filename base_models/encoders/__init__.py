@@ -148,6 +148,8 @@ def load_encoder(
     folder: Path | str | None = None,
     device: str = "cpu",
     mono: str = MIX,
+    *,
+    fetch: bool = True,
 ) -> Encoder:
     """Load a frozen encoder; within one process each is built once.
 
@@ -163,6 +165,8 @@ def load_encoder(
     mono : str
         How an audio encoder makes one channel of several, see
         `base_models.mono_rules`. It is part of the encoder's signature.
+    fetch : bool
+        Whether weights that are not on this machine may be fetched.
 
     Returns
     -------
@@ -202,7 +206,7 @@ def load_encoder(
     check_libraries(spec)
     from base_models.encoders.weights import WeightFiles
 
-    files = WeightFiles.find(spec, weights_folder)
+    files = WeightFiles.find(spec, weights_folder, fetch)
 
     from base_models.devices import resolve_device
 

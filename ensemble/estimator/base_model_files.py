@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from base_models.encoders import parse_encoder
-from base_models.errors import DamagedArtifact, UsageError
+from base_models.errors import DamagedArtifact, UsageError, in_one_line
+from base_models.file_checks.stored_config import PARAMETERS, checked_params
 from base_models.files import Artifact
 from base_models.pooled_config import FAMILY
 from base_models.predictions import PredictionTable
@@ -134,7 +135,7 @@ def _own_overrides(
             # Base models of other kinds have no encoders.
             if config not in artifact.names:
                 continue
-            encoder, _ = parse_encoder(artifact.json(config)["params"][kind])
+            encoder, _ = parse_encoder(_encoder_word(artifact, config, kind))
             used.add(encoder)
             if encoder in words:
                 own[name][kind] = words[encoder]
@@ -146,3 +147,15 @@ def _own_overrides(
                 "are only valid with the encoders of the training."
             )
     return own
+
+
+def _encoder_word(artifact: Artifact, config: str, kind: str) -> str:
+    """The encoder that a base model names in its file `config`."""
+    facts = artifact.json(config)
+    try:
+        return str(checked_params(facts["params"], PARAMETERS)[kind])
+    except (KeyError, TypeError) as error:
+        raise DamagedArtifact(
+            f"{artifact.folder}/{config}: not a base model of this version "
+            f"({in_one_line(error)})."
+        ) from error

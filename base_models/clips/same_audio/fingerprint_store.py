@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.clip_status import CHANGED
 from base_models.clips.audio import content_hash
+from base_models.clips.audio_files.read_keys import noted_keys
 from base_models.clips.same_audio.fingerprint import (
     N_BANDS,
     Fingerprint,
@@ -76,7 +78,10 @@ class FingerprintStore:
             except DamagedArtifact:
                 # It is computed again, and written over.
                 pass
-        made = read_fingerprint(path)
+        with noted_keys() as read:
+            made = read_fingerprint(path)
+        if read != {key}:
+            raise ClipError(f"{path!r} was changed while it was read", status=CHANGED)
         write_tensors(entry, _to_tensors(made))
         return made
 

@@ -234,7 +234,7 @@ def test_a_stack_without_enough_dev_clips_costs_no_other_row(request_, tmp_path)
 def test_an_engine_that_does_not_answer_is_one_error_before_anything_is_done(
     request_, tmp_path, trained, monkeypatch
 ):
-    monkeypatch.setattr("ensemble.engine.TIMEOUT", "1s")
+    monkeypatch.setattr("ensemble.cluster.run_pieces.TIMEOUT", "1s")
     with pytest.raises(
         StackedMOSError, match=r"No Dask scheduler answers at 127\.0\.0\.1:9"
     ):
