@@ -22,6 +22,7 @@ from base_models.files.json_values import (
     from_json,
     guarded_json,
     sha256,
+    to_json,
 )
 from base_models.files.reading import MAX_BYTES, MAX_JSON_BYTES, read_bytes
 from base_models.files.temporaries import put_back
@@ -192,6 +193,40 @@ class Artifact:
     def names(self) -> list[str]:
         """Names of the files, relative to the folder."""
         return list(self.facts["files"])
+
+    @property
+    def root_hash(self) -> str:
+        """One SHA-256 for all files, by their names and the hashes that they must have.
+
+        Whoever knows it from elsewhere need not trust who could write the manifest.
+        """
+        return sha256(to_json(self.facts["files"]))
+
+    def check_root_hash(self, expected: str) -> None:
+        """Refuse any other artifact than the one whose `root_hash` is known.
+
+        Parameters
+        ----------
+        expected : 64 hexadecimal digits
+
+        Raises
+        ------
+        UsageError
+            when these are not 64 hexadecimal digits.
+        DamagedArtifact
+            when the artifact has another one.
+        """
+        known = expected.strip().lower()
+        if not re.fullmatch("[0-9a-f]{64}", known):
+            raise UsageError(
+                f"A SHA-256 is 64 hexadecimal digits; got {ascii(expected)[:80]}. "
+                "inspect_stack prints that of a stack."
+            )
+        if known != self.root_hash:
+            raise DamagedArtifact(
+                f"{self.folder} is not what is expected: its SHA-256 is "
+                f"{self.root_hash}, and {known} was asked for. Nothing was loaded."
+            )
 
     def read(self, name: str, max_bytes: int = MAX_BYTES) -> bytes:
         """Read one file and check its bytes against the manifest.

@@ -143,7 +143,7 @@ def _be_called(
             code = ended.code if isinstance(ended.code, int) else USELESS_CODE
         sys.stdout.flush()
         sys.stderr.flush()
-    except BaseException as error:  # noqa: BLE001 - all that gets this far is a fault
+    except BaseException as error:
         os.write(2, f"Traceback: {type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(code)
