@@ -106,6 +106,7 @@ _TOO_MANY_FILES = (
     f"close other programs or raise the limit (ulimit -n), and {_TRY_AGAIN}"
 )
 _NO_MEMORY = f"close other programs or take a larger machine, and {_TRY_AGAIN}"
+_MAY_NOT_WRITE = f"take a place that you may write to, and {_TRY_AGAIN}"
 _LOST_DISK = f"check the disk or the network it is reached by, and {_TRY_AGAIN}"
 _CURES = {
     errno.EMFILE: _TOO_MANY_FILES,
@@ -119,10 +120,13 @@ _CURES = {
 }
 """What helps against faults of the machine, whatever was done to the file."""
 _CURES_OF_WRITING = {
-    errno.EACCES: "name a place that you may write to, or change its permissions",
-    errno.EPERM: "name a place that you may write to, or change its permissions",
-    errno.EROFS: "name a place on a disk that can be written to",
-    errno.EFBIG: "raise the largest size of a file (ulimit -f), or name another disk",
+    errno.EACCES: _MAY_NOT_WRITE,
+    errno.EPERM: _MAY_NOT_WRITE,
+    errno.EROFS: _MAY_NOT_WRITE,
+    errno.EFBIG: (
+        f"raise the largest size of a file (ulimit -f) or take another disk, and "
+        f"{_TRY_AGAIN}"
+    ),
 }
 """The same where these are faults of the machine: when a file is written."""
 
@@ -289,7 +293,7 @@ def some(names: Iterable[str], limit: int = 5) -> str:
     return text
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """The message of an error in one line, or the name of its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 

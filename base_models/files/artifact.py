@@ -24,7 +24,7 @@ from base_models.files.json_values import (
     sha256,
     to_json,
 )
-from base_models.files.reading import read_bytes
+from base_models.files.reading import MAX_BYTES, MAX_JSON_BYTES, read_bytes
 from base_models.files.temporaries import put_back
 from base_models.files.writing import atomic_write
 
@@ -228,11 +228,17 @@ class Artifact:
                 f"{self.root_hash}, and {known} was asked for. Nothing was loaded."
             )
 
-    def read(self, name: str) -> bytes:
-        """Read one file and check its bytes against the manifest."""
+    def read(self, name: str, max_bytes: int = MAX_BYTES) -> bytes:
+        """Read one file and check its bytes against the manifest.
+
+        Parameters
+        ----------
+        name : as the manifest lists it
+        max_bytes : see `base_models.files.read_bytes`
+        """
         if name not in self.facts["files"]:
             raise DamagedArtifact(f"{self.folder} has no file {name} in its manifest.")
-        data = read_bytes(self.folder / name, within=self.folder)
+        data = read_bytes(self.folder / name, max_bytes, within=self.folder)
         if sha256(data) != self.facts["files"][name]:
             raise DamagedArtifact(
                 f"{self.folder / name} was changed after it was written "
@@ -242,7 +248,8 @@ class Artifact:
 
     def json(self, name: str) -> Any:
         """Read one file as strict JSON."""
-        return from_json(self.read(name), str(self.folder / name))
+        data = self.read(name, MAX_JSON_BYTES)
+        return from_json(data, str(self.folder / name))
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """Read the arrays of one safetensors file."""

@@ -23,6 +23,7 @@ from base_models.errors import (
     some,
 )
 from base_models.files import (
+    LOG,
     Artifact,
     is_sealed,
     read_json,
@@ -67,6 +68,8 @@ def write_stack(
     bases: Mapping[str, Mapping[str, bytes]],
     facts: Mapping[str, Any],
     extra: Mapping[str, bytes] | None = None,
+    log: bytes = b"",
+    identity: str = "",
 ) -> None:
     """Write a fitted stack to `folder` and seal it.
 
@@ -78,6 +81,9 @@ def write_stack(
         `ensemble.estimator.base_model_files.files_of`
     facts : JSON values that a reader of the stack needs
     extra : further files, such as a report
+    log : what the log beside the sealed files says of it; empty for none
+    identity : of a stack whose folder is named by what decides it, see
+        `base_models.files.seal`
 
     Raises
     ------
@@ -120,7 +126,8 @@ def write_stack(
     files |= _cross_fit_files(regressor, scales)
     files |= extra or {}
 
-    write_artifact(folder, STACK_ROLE, files)
+    beside = {LOG: log} if log else {}
+    write_artifact(folder, STACK_ROLE, files, beside, identity)
 
 
 def _refuse_workspace(folder: Path) -> None:

@@ -80,7 +80,7 @@ class _ChosenStack:
             # Asked once: the branch of a hub may move while clips are scored.
             options.stack = str(folder)
         else:
-            folder = workspace.root / workspace.latest("stack", "fit_meta")["folder"]
+            folder = workspace.last_stack("fit_meta")
 
         overrides: dict[str, str | tuple[str, ...]] = {}
         if options.expect_sha256 is not None:
