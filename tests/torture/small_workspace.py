@@ -180,7 +180,7 @@ def _seal(folder: Path, files: dict[str, bytes], role: str) -> None:
 
 def write_unsealed(folder: Path) -> None:
     """The files of a run that is being trained, which no manifest lists."""
-    record = {"part": "", "epoch": 3, "loss": 0.5, "seconds": 1.5, "best": 2}
+    record = {"epoch": 3, "max_epochs": 9, "loss": 0.5, "seconds": 1.5, "best": 2}
     atomic_write(folder / PROGRESS, guarded_json(record))
     atomic_write(folder / FAILURE, guarded_json({"reason": "the loss diverged"}))
 

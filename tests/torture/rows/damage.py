@@ -226,7 +226,8 @@ def _training(workspace: Workspace) -> Any:
     reason = failure_of(run.folder)
     # What is shown is left out where it is damaged.
     if shown is None or not reason:
-        raise DamagedArtifact(f"{PROGRESS} or {FAILURE} is not shown.")
+        files = f"{PROGRESS} or {FAILURE}"
+        raise DamagedArtifact(f"{files} of {run.folder} is not shown.")
     return [shown, reason]
 
 
