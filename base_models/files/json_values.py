@@ -103,7 +103,8 @@ def guarded_json(values: Mapping[str, Any]) -> bytes:
     For small files that no manifest lists. A key ``"sha256"`` holds the hash of all
     others.
     """
-    return to_json({**values, _GUARD: sha256(to_json(dict(values)))})
+    own = {key: value for key, value in values.items() if key != _GUARD}
+    return to_json({**own, _GUARD: sha256(to_json(own))})
 
 
 def from_guarded_json(data: bytes, name: str, known: Collection[str]) -> dict[str, Any]:

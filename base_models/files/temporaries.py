@@ -13,7 +13,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -179,7 +178,7 @@ def _start_of(pid: int) -> int | None:
     None where it cannot be known now.
     """
     try:
-        if sys.platform == "linux":
+        if platform.system() == "Linux":
             stat = Path(f"/proc/{pid}/stat").read_bytes()
             # The name in parentheses may hold anything; state and start are fields 3
             # and 22.

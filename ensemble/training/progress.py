@@ -51,7 +51,10 @@ def _read_progress(run: BaseRun) -> dict[str, Any] | None:
         # The file may be missing, or be removed while it is read, when a part ends.
         with contextlib.suppress(DamagedArtifact):
             path = folder / PROGRESS
-            return from_guarded_json(read_bytes(path), str(path), known=())
+            record = from_guarded_json(read_bytes(path), str(path), known=())
+            # Nothing is shown of what is no progress of a run.
+            if {"epoch", "max_epochs", "seconds", "loss"} <= set(record):
+                return record
     return None
 
 

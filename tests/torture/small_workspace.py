@@ -30,6 +30,7 @@ from ensemble.workspace import BASE_MODELS, STACK, Workspace
 
 FOLDS = 3
 MODELS = ("a", "b")
+TABLES = ("clips-one", "clips-two")
 PROMPTS = {f"c{k}": f"prompt {k}" for k in range(4)}
 RATE = 16_000
 
@@ -64,7 +65,7 @@ def base_run(workspace: Workspace, model: str) -> BaseRun:
         audio_encoder="logmel",
         text_encoder="hashed_text",
         device="cpu",
-        data=workspace.data("d"),
+        data=workspace.data(TABLES[0]),
         table="",
         folder=workspace.base_run(model, 0, "0123456789"),
         embeddings=workspace.embeddings,
@@ -93,9 +94,9 @@ def write_workspace(root: Path) -> Workspace:
     root.mkdir(parents=True)
     workspace = Workspace(root)
     other = clip_table(root, seed=1)
-    other.save(workspace.data("e"))
+    other.save(workspace.data(TABLES[1]))
     rated = clip_table(root, seed=0)
-    rated.save(workspace.data("d"))
+    rated.save(workspace.data(TABLES[0]))
     (root / "clips.csv").unlink()
 
     rng = np.random.default_rng(0)
@@ -106,7 +107,12 @@ def write_workspace(root: Path) -> Workspace:
         entries.append(
             {"name": run.name, "folder": str(run.folder.relative_to(workspace.root))}
         )
-    pointer = {"data": "data/d", "table": "", "runs": entries, "folds": FOLDS}
+    pointer = {
+        "data": f"data/{TABLES[0]}",
+        "table": "",
+        "runs": entries,
+        "folds": FOLDS,
+    }
     workspace.point(BASE_MODELS, pointer)
     for learner in ("mean", "ridge"):
         _write_stack(workspace, learner)
@@ -174,7 +180,7 @@ def _seal(folder: Path, files: dict[str, bytes], role: str) -> None:
 
 def write_unsealed(folder: Path) -> None:
     """The files of a run that is being trained, which no manifest lists."""
-    record = {"part": "", "epoch": 3, "loss": 0.5, "seconds": 1.5, "best": 2}
+    record = {"epoch": 3, "max_epochs": 9, "loss": 0.5, "seconds": 1.5, "best": 2}
     atomic_write(folder / PROGRESS, guarded_json(record))
     atomic_write(folder / FAILURE, guarded_json({"reason": "the loss diverged"}))
 

@@ -109,7 +109,7 @@ def test_out_of_fold_the_training_split_fits_and_both_others_judge(workspace):
 
 
 def test_without_folds_there_is_nothing_out_of_fold(workspace):
-    pointer = read_json(workspace.root / "level0.json")
+    pointer = workspace.latest("level0", "fit_base")
     workspace.point(
         "level0", {name: value for name, value in pointer.items() if name != "folds"}
     )

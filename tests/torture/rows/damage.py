@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torture.harness import Outcome, Row
 from torture.small_workspace import (
     MODELS,
     PROMPTS,
+    TABLES,
     LetterEncoder,
     base_run,
     clip_table,
@@ -79,6 +81,8 @@ class Torture(Row):
 
     def run(self, case: int, folder: Path, rng: np.random.Generator) -> Outcome:
         """Damage one file in one way, several times, and read it each time."""
+        # What is healed is logged.
+        logging.disable(logging.WARNING)
         root = folder / "artifacts"
         shutil.copytree(self.shared / "artifacts", root)
         workspace = Workspace(root)
@@ -97,33 +101,40 @@ class Torture(Row):
         wanted = target.read(workspace)
         tried = 0
         for _ in range(FAULTS):
-            undo = _DAMAGES[kind](path, rng)
-            if undo is None:
+            damage = _DAMAGES[kind](path, rng)
+            if damage is None:
                 continue
             tried += 1
-            failure = _failure(target, path, workspace, wanted)
+            failure = _failure(target, damage.paths, workspace, wanted)
             if failure:
                 return Outcome(what, failure, tried)
-            undo()
+            damage.undo()
             if not _same(target.read(workspace), wanted):
                 return Outcome(what, f"{path.name} is not read once restored", tried)
         return Outcome(what, tried=tried)
 
 
-def _failure(target: Target, path: Path, workspace: Workspace, wanted: Any) -> str:
+def _failure(
+    target: Target, paths: tuple[Path, ...], workspace: Workspace, wanted: Any
+) -> str:
     """What is wrong with how a damaged file was read; "" for nothing."""
     # Of folders that were swapped, the artifact is what is to be named.
-    names = path.relative_to(workspace.root).parts[1:] or (path.name,)
+    names = {
+        name
+        for path in paths
+        for name in path.relative_to(workspace.root).parts[1:] or (path.name,)
+        if name != "base"
+    }
     try:
         found = target.read(workspace)
     except (DamagedArtifact, UsageError) as error:
         is_named = any(name in str(error) for name in names)
-        return "" if is_named else f"{path.name} is not named: {error}"
+        return "" if is_named else f"{min(names)} is not named: {error}"
     if _same(found, wanted):
         return ""
     if target.heals:
-        return f"{path.name} was damaged, and read as something else"
-    return f"{path.name} was damaged, and nothing was said"
+        return f"{min(names)} was damaged, and read as something else"
+    return f"{min(names)} was damaged, and nothing was said"
 
 
 def _same(found: Any, wanted: Any) -> bool:
@@ -136,14 +147,14 @@ def _same(found: Any, wanted: Any) -> bool:
 
 
 def _clip_table(workspace: Workspace) -> Any:
-    rated = RatedClips.load(workspace.data("d"))
+    rated = RatedClips.load(workspace.data(TABLES[0]))
     return rated.frame.to_csv().encode()
 
 
 def _healed_clip_table(workspace: Workspace) -> Any:
     # As fit_base does, whether the table is there or not.
     place = workspace.root.parent
-    clip_table(place, seed=0).save(workspace.data("d"))
+    clip_table(place, seed=0).save(workspace.data(TABLES[0]))
     return _clip_table(workspace)
 
 
@@ -215,13 +226,19 @@ def _training(workspace: Workspace) -> Any:
     reason = failure_of(run.folder)
     # What is shown is left out where it is damaged.
     if shown is None or not reason:
-        raise DamagedArtifact(f"{PROGRESS} or {FAILURE} is not shown.")
+        files = f"{PROGRESS} or {FAILURE}"
+        raise DamagedArtifact(f"{files} of {run.folder} is not shown.")
     return [shown, reason]
 
 
 _TARGETS = (
-    Target("a clip table", "data/d/*", _clip_table),
-    Target("a clip table that is written again", "data/d/*", _healed_clip_table, True),
+    Target("a clip table", "data/clips-one/*", _clip_table),
+    Target(
+        "a clip table that is written again",
+        "data/clips-one/*",
+        _healed_clip_table,
+        True,
+    ),
     Target("a base model", "base/a-s0-0123456789/*", _base_model),
     Target("out-of-fold predictions", "base/a-s0-0123456789-oof3/*", _base_model),
     Target("a stack", "meta/ridge-*/**/*", _stack),
@@ -242,20 +259,29 @@ def _files(workspace: Workspace) -> Iterator[tuple[Target, Path]]:
                 yield target, path
 
 
-# ---- how files are damaged; each returns how to undo it, or None where it cannot be
-
-_Undo = Callable[[], object]
+# ---- how files are damaged
 
 
-def _written(path: Path, data: bytes) -> _Undo | None:
+class _Damage(NamedTuple):
+    """What was damaged, and how to undo it."""
+
+    undo: Callable[[], object]
+    paths: tuple[Path, ...]
+
+
+_Damaged = _Damage | None
+"""None where a file cannot be damaged so."""
+
+
+def _written(path: Path, data: bytes) -> _Damaged:
     good = path.read_bytes()
     if data == good:
         return None
     path.write_bytes(data)
-    return lambda: path.write_bytes(good)
+    return _Damage(lambda: path.write_bytes(good), (path,))
 
 
-def _flip(path: Path, rng: np.random.Generator) -> _Undo | None:
+def _flip(path: Path, rng: np.random.Generator) -> _Damaged:
     data = bytearray(path.read_bytes())
     if not data:
         return None
@@ -263,17 +289,17 @@ def _flip(path: Path, rng: np.random.Generator) -> _Undo | None:
     return _written(path, bytes(data))
 
 
-def _cut(path: Path, rng: np.random.Generator) -> _Undo | None:
+def _cut(path: Path, rng: np.random.Generator) -> _Damaged:
     data = path.read_bytes()
     return _written(path, data[: rng.integers(max(len(data), 1))])
 
 
-def _append(path: Path, rng: np.random.Generator) -> _Undo | None:
+def _append(path: Path, rng: np.random.Generator) -> _Damaged:
     more = (b"\n", b" ", b"\x00", b"{}", rng.bytes(20), path.read_bytes())
     return _written(path, path.read_bytes() + more[rng.integers(len(more))])
 
 
-def _zero(path: Path, rng: np.random.Generator) -> _Undo | None:
+def _zero(path: Path, rng: np.random.Generator) -> _Damaged:
     data = path.read_bytes()
     if not data:
         return None
@@ -282,7 +308,7 @@ def _zero(path: Path, rng: np.random.Generator) -> _Undo | None:
     return _written(path, data[:start] + bytes(n_bytes) + data[start + n_bytes :])
 
 
-def _swap_files(path: Path, rng: np.random.Generator) -> _Undo | None:
+def _swap_files(path: Path, rng: np.random.Generator) -> _Damaged:
     """Two files change their names: one of the same folder or of a like one."""
     likes = {*path.parent.glob("*"), *path.parents[1].glob(f"*/{path.name}")}
     likes |= {*path.parents[1].glob(f"*/*{path.suffix}")}
@@ -292,14 +318,14 @@ def _swap_files(path: Path, rng: np.random.Generator) -> _Undo | None:
     return _swapped(path, others, rng)
 
 
-def _swap_folders(path: Path, rng: np.random.Generator) -> _Undo | None:
+def _swap_folders(path: Path, rng: np.random.Generator) -> _Damaged:
     """Two folders of a kind change their names."""
     folder = path.parent
     others = sorted(other for other in folder.parent.iterdir() if other.is_dir())
     return _swapped(folder, others, rng)
 
 
-def _swapped(path: Path, others: list[Path], rng: np.random.Generator) -> _Undo | None:
+def _swapped(path: Path, others: list[Path], rng: np.random.Generator) -> _Damaged:
     other = others[rng.integers(len(others))] if others else path
     if other == path or (path.is_file() and other.read_bytes() == path.read_bytes()):
         return None
@@ -311,10 +337,10 @@ def _swapped(path: Path, others: list[Path], rng: np.random.Generator) -> _Undo 
         os.rename(aside, other)
 
     swap()
-    return swap
+    return _Damage(swap, (path, other))
 
 
-_DAMAGES: dict[str, Callable[[Path, np.random.Generator], _Undo | None]] = {
+_DAMAGES: dict[str, Callable[[Path, np.random.Generator], _Damaged]] = {
     "a flipped bit": _flip,
     "a cut": _cut,
     "bytes appended": _append,
