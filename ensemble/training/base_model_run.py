@@ -28,13 +28,16 @@ from base_models.errors import (
 )
 from base_models.files import (
     Artifact,
+    append_to_log,
     atomic_write,
+    from_guarded_json,
+    guarded_json,
     is_sealed,
     locked,
-    read_json,
+    read_bytes,
     seal,
+    sweep,
     to_json,
-    write_json,
 )
 from base_models.model_presets import AnyConfig, configured
 from base_models.pooled_config import PooledConfig
@@ -125,21 +128,44 @@ class BaseRun:
     def is_finished(self) -> bool:
         """Whether the model exists, with its out-of-fold predictions if there are any.
 
+        The contents of their files are looked at by `verify`.
+
         Raises
         ------
         DamagedArtifact
             When a folder holds another run than its name says.
         """
-        role_of_folder = {self.folder: ROLE}
-        if self.folds:
-            role_of_folder[self.fold_folder] = FOLD_ROLE
-
-        for folder, role in role_of_folder.items():
+        for folder, role in self._roles.items():
             if not is_sealed(folder):
                 return False
             # Opening it checks that the run inside is the one that the name says.
             Artifact(folder, role, folder.name)
         return True
+
+    def verify(self) -> None:
+        """Read every file of a finished run, and check that none has changed.
+
+        Raises
+        ------
+        DamagedArtifact
+            Naming the file that has.
+        """
+        for folder, role in self._roles.items():
+            Artifact(folder, role, folder.name).verify()
+
+    def tidy(self) -> None:
+        """Remove what only training needs, which a kill may have left."""
+        for folder in self._roles:
+            if is_sealed(folder):
+                _remove_progress(folder)
+
+    @property
+    def _roles(self) -> dict[Path, str]:
+        """The folders of the run, and what each is."""
+        roles = {self.folder: ROLE}
+        if self.folds:
+            roles[self.fold_folder] = FOLD_ROLE
+        return roles
 
     def train(self) -> str:
         """Train, predict and seal, except for what is finished already.
@@ -165,20 +191,14 @@ class BaseRun:
             # Another process may have finished it while this one waited for the lock.
             if is_sealed(folder):
                 return
-            # A writer that was killed leaves partial files.
-            for partial in folder.glob(".*.tmp"):
-                partial.unlink(missing_ok=True)
-
+            sweep(folder)
             files = make(RatedClips.load(self.data))
             for name, content in files.items():
                 atomic_write(folder / name, content)
             seal(folder, role, files, identity=folder.name)
 
             # Only now: a run that is killed before goes on from its checkpoint.
-            (folder / PROGRESS).unlink(missing_ok=True)
-            (folder / FAILURE).unlink(missing_ok=True)
-            for checkpoint in folder.glob(f"*{CHECKPOINT}"):
-                checkpoint.unlink(missing_ok=True)
+            _remove_progress(folder)
 
     def _train_on_all(self, rated: RatedClips) -> dict[str, bytes]:
         """Files of the model of the whole training split, with dev and test tables."""
@@ -288,7 +308,15 @@ class BaseRun:
         # Only networks are trained in epochs.
         assert isinstance(config, BaseConfig)
         facts = {**about, "max_epochs": config.max_epochs}
-        write_json(folder / PROGRESS, record | facts)
+        atomic_write(folder / PROGRESS, guarded_json(record | facts))
+        timed = {"part": about["part"], "epoch": record["epoch"]}
+        append_to_log(folder, {**timed, "seconds": record["seconds"]})
+
+
+def _remove_progress(folder: Path) -> None:
+    """Remove what a finished run has no need of, its checkpoints above all."""
+    for path in (folder / PROGRESS, folder / FAILURE, *folder.glob(f"*{CHECKPOINT}")):
+        path.unlink(missing_ok=True)
 
 
 Watch = Callable[[Sequence[BaseRun]], contextlib.AbstractContextManager[Any]]
@@ -300,7 +328,9 @@ def failure_of(folder: Path) -> str:
     path = folder / FAILURE
     # It may be removed while it is read, by another attempt.
     with contextlib.suppress(DamagedArtifact):
-        return str(read_json(path)["reason"]) if path.is_file() else ""
+        if path.is_file():
+            said = from_guarded_json(read_bytes(path), str(path), known=("reason",))
+            return str(said.get("reason", ""))
     return ""
 
 
@@ -392,7 +422,7 @@ def _train_run(run: BaseRun) -> StackedMOSError | None:
             raise
         # A run that failed before it wrote anything has no folder.
         if run.folder.is_dir():
-            write_json(run.folder / FAILURE, {"reason": str(failure)})
+            atomic_write(run.folder / FAILURE, guarded_json({"reason": str(failure)}))
         return failure
     return None
 

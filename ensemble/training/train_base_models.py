@@ -222,6 +222,7 @@ def train_base_models(
         When no run is finished in the end; the latter when all are damaged.
     """
     root = workspace.root
+    workspace.sweep()
     # Before training: fit_meta means what was planned last, and refuses to stack a part
     # of it that an interrupt left.
     _point(plan, workspace, {})
@@ -231,7 +232,10 @@ def train_base_models(
         if run.name in failed:
             continue
         try:
-            if not run.is_finished():
+            if run.is_finished():
+                run.verify()
+                run.tidy()
+            else:
                 unfinished.append(run)
         except DamagedArtifact as error:
             failed[run.name] = DamagedArtifact(
