@@ -122,7 +122,8 @@ class EncoderSpec:
     megabytes : int
         Size of the download; 0 if unknown.
     batch_size : int
-        Number of items that are encoded together by default.
+        How many items may go through it together, for whoever calls `Encoder.encode`
+        and does not mind the last digits. Embeddings are stored one by one.
     version : int
         To be raised whenever a change of our own preprocessing changes embeddings.
     caution : str

@@ -2,7 +2,8 @@
 
 An entry is named by the encoder's signature and by the content: the SHA-256 of the
 audio file's bytes, or of the prompt. So renamed, repeated and shared clips cost
-nothing, and no entry can be out of date.
+nothing, and no entry can be out of date. What it holds depends on nothing else: every
+content is encoded alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,9 +38,6 @@ from base_models.files import parse_tensors, read_bytes, sha256, write_tensors
 if TYPE_CHECKING:
     from base_models.encoders.base import Encoder
 
-WINDOW = 64
-"""Number of prepared items in memory while they wait for others of their length."""
-
 FLOAT16_ERROR = 1e-3
 """Rounding error of a whole embedding, as a share of its size, that float16 may make.
 
@@ -51,13 +48,6 @@ Progress = Callable[[str, int, int], None]
 """Called with the encoder's name, the contents that are done, and all contents."""
 
 log = logging.getLogger(__name__)
-
-
-class _PreparedItem(NamedTuple):
-    """What an encoder takes for one item, and the key of its content."""
-
-    key: str
-    array: np.ndarray
 
 
 class _Contents(NamedTuple):
@@ -106,7 +96,6 @@ class EmbeddingStore:
         encoder: Encoder,
         items: Mapping[str, str],
         on_progress: Progress | None = None,
-        batch_size: int | None = None,
     ) -> tuple[dict[str, str], list[SetAside]]:
         """Make sure that the store has the embedding of every usable item.
 
@@ -117,8 +106,6 @@ class EmbeddingStore:
             Clip id → path (audio) or prompt (text).
         on_progress : callable or None
             Called as ``on_progress(encoder_name, contents_done, contents_in_all)``.
-        batch_size : int or None
-            Number of items that are encoded together; by default the encoder's own.
 
         Returns
         -------
@@ -130,8 +117,9 @@ class EmbeddingStore:
         Notes
         -----
         Each distinct content is encoded once, and never again while its entry is
-        intact. What is finished stays when the run is stopped. At most `WINDOW`
-        prepared items are in memory at a time.
+        intact. It is encoded alone: in a batch, the last digits would depend on what
+        else is in it, so on what a killed run had finished and on clips that cannot be
+        used. What is finished stays when the run is stopped.
         """
         contents = _distinct_contents(encoder, items)
         missing = {
@@ -149,15 +137,14 @@ class EmbeddingStore:
         report(encoder.name, done, total)
 
         unusable: dict[str, ClipError] = {}
-        batches = _prepared_batches(
-            encoder,
-            _sorted_by_size(encoder, missing),
-            batch_size=batch_size or encoder.batch_size,
-            unusable=unusable,
-        )
-        for batch in batches:
-            self._encode(encoder, batch, unusable)
-            done += len(batch)
+        for key, item in _in_order(encoder, missing).items():
+            try:
+                embedding = _embedding(encoder, key, item)
+            except ClipError as error:
+                unusable[key] = error
+                continue
+            self._put(encoder, key, embedding)
+            done += 1
             report(encoder.name, done, total)
 
         # Contents that cannot be used are done with, too.
@@ -231,30 +218,6 @@ class EmbeddingStore:
             log.warning("%s Computing it again.", error)
             return False
         return True
-
-    def _encode(
-        self,
-        encoder: Encoder,
-        batch: list[_PreparedItem],
-        unusable: dict[str, ClipError],
-    ) -> None:
-        """Encode and keep a batch; a bad embedding is added to `unusable` instead."""
-        with _named_failure(encoder):
-            embeddings = encoder.encode([item.array for item in batch])
-        # Otherwise networks would be built for another width.
-        if embeddings.ndim != 3 or embeddings.shape[2] != encoder.dim:
-            raise UsageError(
-                f"Encoder '{encoder.name}' gives embeddings of shape "
-                f"{embeddings.shape}, not (clips, frames, {encoder.dim}) as its spec "
-                "says; check_encoder lists what else is wrong with it."
-            )
-        for item, embedding in zip(batch, embeddings, strict=True):
-            if np.isfinite(embedding).all():
-                self._put(encoder, item.key, embedding)
-            else:
-                unusable[item.key] = ClipError(
-                    f"its embedding by '{encoder.name}' is not finite"
-                )
 
     def _put(
         self,
@@ -366,13 +329,10 @@ def text_key(prompt: str) -> str:
     return sha256(data)
 
 
-def _sorted_by_size(encoder: Encoder, items: Mapping[str, str]) -> dict[str, str]:
-    """Sort items so that those that can share a batch stand next to each other.
-
-    Files of one format and equal length have equal sizes.
-    """
+def _in_order(encoder: Encoder, items: Mapping[str, str]) -> dict[str, str]:
+    """Sort items by where they lie, as those that lie together are quicker to read."""
     places = {key: _item_place(encoder, item) for key, item in items.items()}
-    # Then by key, so that batches do not depend on the order of the clips.
+    # Then by key, so that the order does not depend on that of the clips.
     order = sorted(items, key=lambda key: (places[key], key))
     return {key: items[key] for key in order}
 
@@ -380,8 +340,7 @@ def _sorted_by_size(encoder: Encoder, items: Mapping[str, str]) -> dict[str, str
 def _item_place(encoder: Encoder, item: str) -> tuple[int, str, int, float]:
     """Size of an item; of one that is a row of a table, its file and row instead.
 
-    Rows of a table are quickest to read in their order. So are segments of a file; and
-    those of one file are likely to be of one length.
+    Rows of a table are quickest to read in their order, and so are segments of a file.
     """
     if encoder.kind != "audio":
         return len(item), "", 0, 0.0
@@ -400,36 +359,31 @@ def _item_place(encoder: Encoder, item: str) -> tuple[int, str, int, float]:
     return size, "" if segment is None else source, 0, start
 
 
-def _prepared_batches(
-    encoder: Encoder,
-    items: Mapping[str, str],
-    *,
-    batch_size: int,
-    unusable: dict[str, ClipError],
-) -> Iterator[list[_PreparedItem]]:
-    """Prepare items and yield them in batches of one length.
+def _embedding(encoder: Encoder, key: str, item: str) -> np.ndarray:
+    """The embedding of an item, shape (T, dim).
 
-    An item that cannot be prepared is added to `unusable`, with the reason.
+    Raises
+    ------
+    ClipError
+        When the item cannot be used.
+    UsageError
+        When the encoder gives what is no embedding of its width.
     """
-    # Length → items of that length which wait for others.
-    waiting: dict[int, list[_PreparedItem]] = defaultdict(list)
-    for key, item in items.items():
-        try:
-            array = _prepared(encoder, key, item)
-        except ClipError as error:
-            unusable[key] = error
-            continue
-
-        length = len(array)
-        waiting[length].append(_PreparedItem(key, array))
-        n_waiting = sum(len(group) for group in waiting.values())
-        if len(waiting[length]) == batch_size:
-            yield waiting.pop(length)
-        elif n_waiting >= WINDOW:
-            # Memory is full: the fullest batch goes, though it is not complete.
-            fullest = max(waiting, key=lambda length: len(waiting[length]))
-            yield waiting.pop(fullest)
-    yield from waiting.values()
+    array = _prepared(encoder, key, item)
+    with _named_failure(encoder):
+        embeddings = encoder.encode([array])
+    # Otherwise networks would be built for another width.
+    is_one = embeddings.ndim == 3 and len(embeddings) == 1
+    if not is_one or embeddings.shape[2] != encoder.dim:
+        raise UsageError(
+            f"Encoder '{encoder.name}' gives embeddings of shape "
+            f"{embeddings.shape}, not (clips, frames, {encoder.dim}) as its spec "
+            "says; check_encoder lists what else is wrong with it."
+        )
+    embedding: np.ndarray = embeddings[0]
+    if not np.isfinite(embedding).all():
+        raise ClipError(f"its embedding by '{encoder.name}' is not finite")
+    return embedding
 
 
 def _prepared(encoder: Encoder, key: str, item: str) -> np.ndarray:

@@ -50,6 +50,7 @@ from base_models.files import (
     manifest_of,
     parse_parquet,
     sha256,
+    sweep,
     to_json,
     write_artifact,
 )
@@ -365,6 +366,8 @@ class RatedClips:
         hashes = {name: sha256(content) for name, content in files.items()}
         whole = {**files, MANIFEST: manifest_of(ROLE, hashes, folder.name)}
         if all(_holds(folder / name, content) for name, content in whole.items()):
+            # One that was killed right after the table had its place left the older.
+            sweep(folder.parent, name=folder.name)
             return
         # As a whole: a reader never finds clips of one table and facts of another.
         write_artifact(folder, ROLE, files, identity=folder.name, owned=True)
