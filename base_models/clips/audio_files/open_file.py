@@ -22,6 +22,7 @@ from base_models.clips.audio_files.unchanged import (
 )
 from base_models.clips.parquet.embedded_audio import read_embedded, row_of_reference
 from base_models.clips.segments.reference import segment_of
+from base_models.clips.undecodable_names import from_text
 from base_models.errors import ClipError, machine_fault
 
 MAX_HELD = 64 << 20
@@ -145,6 +146,10 @@ def _open_without_waiting(name: str) -> int:
     try:
         return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
+        # Tables hold text, which the bytes of a name need not be.
+        own_name = from_text(name)
+        if own_name != name:
+            return _open_without_waiting(own_name)
         raise ClipError(f"there is no file {name!r}", status=MISSING) from None
     except (OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or error
