@@ -16,6 +16,8 @@
         one stack: learner, copies of its base models, report, answer.txt
     tables/<table>-<signature>/
         a table of a paper beside our numbers: table.md, table.csv, table.json
+    set_aside.jsonl
+        clips that the last training could not use: clip_id, status, reason
     level0.json, stack.json
         which base models and which stack were made last
 
@@ -25,10 +27,12 @@ decides it, which its manifest repeats, so that one run cannot pass for another.
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import (
@@ -42,6 +46,9 @@ from base_models.files import (
     remove_stale_lock,
     sweep,
 )
+
+if TYPE_CHECKING:
+    from base_models.clips.read_clips import SetAside
 
 BASE_MODELS = "level0"
 """Pointer to the base models that were planned last; older workspaces have a file of
@@ -85,6 +92,19 @@ class Workspace:
     def demo(self) -> Path:
         """The demo corpus."""
         return self.root / "demo"
+
+    @property
+    def set_aside(self) -> Path:
+        """Clips that the last training could not use; not there where it used all."""
+        return self.root / "set_aside.jsonl"
+
+    def list_set_aside(self, clips: Iterable[SetAside]) -> None:
+        """Write the list of them for programs: a line of JSON for each clip."""
+        lines = [json.dumps(clip.to_json()) + "\n" for clip in clips]
+        if lines:
+            atomic_write(self.set_aside, "".join(lines).encode())
+        else:
+            self.set_aside.unlink(missing_ok=True)
 
     def data(self, fingerprint: str) -> Path:
         """A clip table."""

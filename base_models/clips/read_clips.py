@@ -86,6 +86,10 @@ class SetAside:
         """The clip that an error is about."""
         return cls(clip_id, str(error), status=error.status)
 
+    def to_json(self) -> dict[str, str]:
+        """As lists for programs have it."""
+        return {"clip_id": self.clip_id, "status": self.status, "reason": self.reason}
+
 
 @dataclass(frozen=True)
 class ReadRows:

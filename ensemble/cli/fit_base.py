@@ -254,6 +254,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     plan = _plan(options, setup, rated, models=models, workspace=workspace)
     # Before training, which may take hours, and not after it.
+    workspace.list_set_aside(plan.set_aside)
     _say_what_leaks(plan)
     result = _train(options, plan, workspace)
     _say_what_learnt_nothing(plan)
@@ -264,7 +265,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
         put_json(_to_json(plan, result), options.json, "fit_base")
     code = CLIPS_SET_ASIDE if result.failed else ALL_WELL
     without_prompt = plan.rated.without_prompt
-    return max(code, say_without_prompt(without_prompt), say_set_aside(plan.set_aside))
+    listed = say_set_aside(plan.set_aside, str(workspace.set_aside))
+    return max(code, say_without_prompt(without_prompt), listed)
 
 
 def _to_json(plan: TrainingPlan, result: TrainedRuns) -> dict[str, Any]:
@@ -289,6 +291,7 @@ def _to_json(plan: TrainingPlan, result: TrainedRuns) -> dict[str, Any]:
         ],
         "without_prompt": {k: list(v) for k, v in plan.rated.without_prompt.items()},
         "set_aside": {clip.clip_id: clip.reason for clip in plan.set_aside},
+        "statuses": {clip.clip_id: clip.status for clip in plan.set_aside},
     }
 
 

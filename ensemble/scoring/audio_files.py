@@ -9,6 +9,7 @@ import pandas as pd
 
 from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
 from base_models.clips.segments.reference import stem_of
+from base_models.clips.undecodable_names import as_text
 from ensemble.estimator.predicting.audio_input import files_below
 
 
@@ -31,13 +32,12 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     for name in audio:
         paths += files_below(Path(name))
 
-    ids = [stem_of(str(path)) for path in paths]
+    names = [as_text(str(path)) for path in paths]
+    ids = [stem_of(name) for name in names]
     # Two folders may hold files of one name; their paths tell them apart.
     if len(set(ids)) != len(set(paths)):
-        ids = [str(path) for path in paths]
-    return pd.DataFrame(
-        {"clip_id": ids, "audio": [str(path) for path in paths], "prompt": prompt or ""}
-    )
+        ids = names
+    return pd.DataFrame({"clip_id": ids, "audio": names, "prompt": prompt or ""})
 
 
 def length_note(audio: Sequence[str]) -> str:

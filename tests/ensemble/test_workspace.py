@@ -1,9 +1,12 @@
 """Where everything lies, and what was made last."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from base_models.clip_status import TOO_SLOW
+from base_models.clips.read_clips import SetAside
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import write_json
 from ensemble.workspace import Workspace
@@ -83,3 +86,17 @@ def test_a_pointer_of_an_older_version_is_followed(tmp_path):
     write_json(tmp_path / "stack.json", {**value, "Demo": True})
     with pytest.raises(DamagedArtifact, match="'Demo' is no key of it"):
         workspace.latest("stack", "fit_meta")
+
+
+def test_all_clips_that_were_set_aside_are_listed_and_none_of_an_earlier_run(tmp_path):
+    workspace = Workspace(tmp_path)
+    clips = [SetAside("a\n1", "it is 'so'", status=TOO_SLOW), SetAside("b", "empty")]
+    workspace.list_set_aside(clips)
+    lines = workspace.set_aside.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"clip_id": "a\n1", "status": "too_slow", "reason": "it is 'so'"},
+        {"clip_id": "b", "status": "unreadable", "reason": "empty"},
+    ]
+    workspace.list_set_aside([])
+    assert not workspace.set_aside.exists()
+    workspace.list_set_aside([])

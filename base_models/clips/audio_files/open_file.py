@@ -22,12 +22,17 @@ from base_models.clips.audio_files.unchanged import (
 )
 from base_models.clips.parquet.embedded_audio import read_embedded, row_of_reference
 from base_models.clips.segments.reference import segment_of
+from base_models.clips.undecodable_names import from_text
 from base_models.errors import ClipError, machine_fault
 
 MAX_HELD = 64 << 20
 """Bytes of a file that is copied before it is read, so that it cannot change."""
 
-_BLOCK = 1 << 20
+# Larger ones are taken from the system anew for each read, which takes longer than it.
+_BLOCK = 1 << 17
+
+_MAX_KEPT = 16 << 20
+"""Bytes of a copy in memory whose room is used for the next one."""
 
 # What Linux takes; a message with more could not be read.
 _MAX_NAME = 4_096
@@ -89,9 +94,10 @@ def held_file(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def _copy_in_memory(handle: int, name: str) -> Iterator[tuple[int, int]]:
-    copy = file_in_memory()
+    copy = _copies.pop() if _copies else file_in_memory()
+    n_bytes = 0
     try:
-        n_bytes = 0
+        os.lseek(copy, 0, os.SEEK_SET)
         while block := os.pread(handle, _BLOCK, n_bytes):
             write_all(copy, block)
             n_bytes += len(block)
@@ -99,9 +105,27 @@ def _copy_in_memory(handle: int, name: str) -> Iterator[tuple[int, int]]:
                 raise _changed(name)
         if n_bytes == 0:
             raise _changed(name)
+        os.ftruncate(copy, n_bytes)
         yield copy, n_bytes
     finally:
-        os.close(copy)
+        if n_bytes > _MAX_KEPT:
+            os.close(copy)
+        else:
+            _copies.append(copy)
+
+
+# Room in memory is slow to get. No two users have one copy at a time.
+_copies: list[int] = []
+
+
+def _forget_copies() -> None:
+    while _copies:
+        os.close(_copies.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process would write into those of its parent.
+    os.register_at_fork(after_in_child=_forget_copies)
 
 
 @contextlib.contextmanager
@@ -145,6 +169,10 @@ def _open_without_waiting(name: str) -> int:
     try:
         return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
+        # Tables hold text, which the bytes of a name need not be.
+        own_name = from_text(name)
+        if own_name != name:
+            return _open_without_waiting(own_name)
         raise ClipError(f"there is no file {name!r}", status=MISSING) from None
     except (OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -9,6 +9,7 @@ from base_models.clips.names import AUDIO_SUFFIXES
 from base_models.clips.rows.audio_paths import FoundAudio
 from base_models.clips.rows.standard_columns import StandardTable
 from base_models.clips.text_table import TextTable
+from base_models.clips.undecodable_names import as_text
 
 
 def audio_files(path: Path) -> list[Path]:
@@ -40,20 +41,19 @@ def table_of_audio(path: Path) -> StandardTable | None:
         return None
     folder = path.parent if path.is_file() else path
     names = [file.relative_to(folder) for file in files]
-    clip_ids = [name.with_suffix("").as_posix() for name in names]
+    clip_ids = [as_text(name.with_suffix("").as_posix()) for name in names]
     if len(set(clip_ids)) < len(clip_ids):
-        clip_ids = [name.as_posix() for name in names]
+        clip_ids = [as_text(name.as_posix()) for name in names]
+    places = [as_text(str(file)) for file in files]
 
     columns = {name: [""] * len(files) for name in CLIP_COLUMNS}
     columns["clip_id"] = clip_ids
-    columns["audio"] = [str(file) for file in files]
-    found = [
-        FoundAudio(str(file), str(file), exists=True, cell=str(file)) for file in files
-    ]
+    columns["audio"] = places
+    found = [FoundAudio(place, place, exists=True, cell=place) for place in places]
     note = f"no table: {len(files)} audio files of {path}, named by their paths in it"
     table = TextTable(
         columns,
-        [(str(file), 1) for file in files],
+        [(place, 1) for place in places],
         unit="file",
         notes=() if path.is_file() else (note,),
     )

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.clips.names import AUDIO_SUFFIXES
 from base_models.clips.rows.audio_tables import audio_files
+from base_models.clips.undecodable_names import as_text, from_text
 from base_models.errors import UsageError, one_of, some
 from ensemble.estimator.predict_base_models import reads_clips
 
@@ -130,7 +131,8 @@ class Given:
 def _clip_table(X: Any, prompts: str | Sequence[str] | None) -> pd.DataFrame:
     """A row per file, in the order given; the files of a folder in its place."""
     given = [X] if isinstance(X, str | PathLike) else list(X)
-    paths = [str(file) for path in given for file in files_below(Path(path))]
+    files = [file for path in given for file in files_below(Path(path))]
+    paths = [as_text(str(file)) for file in files]
     if prompts is None or isinstance(prompts, str):
         prompts = [prompts or ""] * len(paths)
     if len(prompts) != len(paths):
@@ -150,7 +152,7 @@ def _clip_table(X: Any, prompts: str | Sequence[str] | None) -> pd.DataFrame:
 
 def _refuse_missing(paths: list[str]) -> None:
     """Refuse files that are not there, all of them at once."""
-    missing = [path for path in dict.fromkeys(paths) if not Path(path).exists()]
+    missing = [path for path in dict.fromkeys(paths) if not _exists(path)]
     if not missing:
         return
     number = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
@@ -158,6 +160,10 @@ def _refuse_missing(paths: list[str]) -> None:
         f"{number} not there: {some(missing, 3)}. Paths are relative to {Path.cwd()}; "
         "on_error='nan' gives such clips NaN."
     )
+
+
+def _exists(path: str) -> bool:
+    return Path(path).exists() or Path(from_text(path)).exists()
 
 
 def _usable(stack: BaseEstimator, clips: pd.DataFrame) -> Given:

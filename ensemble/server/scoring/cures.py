@@ -12,6 +12,9 @@ _CURES: Mapping[str, str] = {
     clip_status.TRUNCATED: "Copy or download it again: its end is missing.",
     clip_status.UNSUPPORTED: "Convert it to WAV or FLAC.",
     clip_status.TOO_SHORT: "Upload a longer clip.",
+    clip_status.TOO_SLOW: "Upload a shorter part of it, as WAV or FLAC.",
+    clip_status.TOO_LARGE: "Upload a shorter part of it, as WAV or FLAC.",
+    clip_status.CRASHED: "Look whether it plays; export it as WAV or FLAC.",
     clip_status.NO_PROMPT: "Upload it again with its prompt.",
 }
 _OTHERS = "Look at the clip, and upload it again."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ import soundfile
 from tiny_encoders import write_wav2vec2
 from torch import nn
 
+from base_models.clip_status import CHANGED
 from base_models.encoders import ENCODERS, load_encoder
+from base_models.encoders import store as store_module
 from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
@@ -380,3 +383,80 @@ def test_two_processes_may_fill_one_folder_at_once(tmp_path):
     assert answers[0].startswith("100 0 ")
     assert len(entries(store)) == 100
     assert not [path for path in store.folder.rglob("*") if path.name.endswith(".tmp")]
+
+
+# ---- a file that is replaced while it is read
+
+
+def logmel_of(path):
+    store = EmbeddingStore()
+    encoder = load_encoder("logmel")
+    keys, _ = store.fill(encoder, {"x": str(path)})
+    return store.get(encoder, keys["x"])
+
+
+def replaced_between(monkeypatch, path, data):
+    """Let a file be replaced after its content was looked at, once."""
+    look = store_module.content_hash
+
+    def looked(item):
+        key = look(item)
+        if str(item) == str(path):
+            path.write_bytes(data)
+        return key
+
+    monkeypatch.setattr(store_module, "content_hash", looked)
+
+
+@pytest.mark.parametrize("way", ["apart", "here"])
+def test_under_a_key_is_the_embedding_of_the_content_that_was_looked_at(
+    tmp_path, monkeypatch, way, request
+):
+    if way == "here":
+        request.getfixturevalue("decoded_here")
+    first, second = (0.1 * np.sin(np.arange(RATE) * k) for k in (0.1, 0.3))
+    for name, samples in (("a", first), ("b", second), ("good", first[::-1])):
+        soundfile.write(tmp_path / f"{name}.wav", samples, RATE)
+    path = tmp_path / "a.wav"
+    other = (tmp_path / "b.wav").read_bytes()
+    store = EmbeddingStore(tmp_path / "store")
+    encoder = load_encoder("logmel")
+    items = {"a": str(path), "good": str(tmp_path / "good.wav")}
+
+    with monkeypatch.context() as patch:
+        replaced_between(patch, path, other)
+        keys, set_aside = store.fill(encoder, items)
+    assert list(keys) == ["good"]
+    (clip,) = set_aside
+    assert clip.clip_id == "a"
+    assert clip.status == CHANGED
+    assert "was changed while it was read" in clip.reason
+    assert len(list(store.folder.rglob("*.safetensors"))) == 1
+
+    # The next run takes the file as it is now.
+    keys, set_aside = store.fill(encoder, items)
+    assert not set_aside
+    expected = logmel_of(tmp_path / "b.wav")
+    assert np.array_equal(store.get(encoder, keys["a"]), expected)
+
+
+def test_an_encoder_that_reads_files_by_itself_is_held_to_the_content_too(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"first")
+    spec = vars(ENCODERS["hashed_text"]) | {"name": "toy", "dim": 4, "kind": "audio"}
+    encoder = Encoder(
+        **spec,
+        module=Scale(),
+        prepare=lambda item: np.full(
+            (1, 4), len(Path(item).read_bytes()), dtype=np.float32
+        ),
+    )
+    store = EmbeddingStore()
+    keys, _ = store.fill(encoder, {"a": str(path)})
+    assert store.get(encoder, keys["a"])[0, 0] == 5
+    path.write_bytes(b"other")
+    replaced_between(monkeypatch, path, b"third one")
+    keys, set_aside = store.fill(encoder, {"a": str(path)})
+    assert [clip.status for clip in set_aside] == [CHANGED]

@@ -75,6 +75,7 @@ def score_record(
         "settings": {name: options[name] for name in _SETTINGS},
         "aspects": list(scores.aspects),
         "statuses": scores.frame[STATUS].value_counts().to_dict(),
+        "set_aside": [clip.to_json() for clip in scores.set_aside],
     }
 
 
