@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from base_models.file_checks.parquet_footer import parquet_footer
 from base_models.optional_libraries import LazyLibrary
 
 if TYPE_CHECKING:
@@ -23,31 +24,27 @@ MOST_CELLS = 50_000_000
 """Rows times columns: 2.5 million predictions of 20 bins."""
 MOST_TEXT_BYTES = 2**29
 """Of all texts of a column, each as often as it stands there."""
-_CODECS = frozenset({"SNAPPY", "UNCOMPRESSED"})
-"""With these a page is at most some twenty times as large as its bytes."""
+_CODECS = frozenset({0, 1})
+"""None and Snappy, with which a page is at most some twenty times as large as its
+bytes."""
 
 
-def check_declared_size(file: pq.ParquetFile) -> None:
+def check_declared_size(data: bytes) -> None:
     """Refuse a file that declares more than `MOST_CELLS`, or expands without bound.
 
     Raises
     ------
     ValueError
-        saying what is too large.
+        saying what is too large, or that it is no Parquet file.
     """
-    about = file.metadata
-    cells = about.num_rows * about.num_columns
-    if cells > MOST_CELLS:
+    footer = parquet_footer(data)
+    n_cells = max(footer.n_rows, footer.n_values)
+    if n_cells > MOST_CELLS:
         raise ValueError(
-            f"it declares {cells:,} cells; at most {MOST_CELLS:,} are read"
+            f"it declares {n_cells:,} cells; at most {MOST_CELLS:,} are read"
         )
-    for group in range(about.num_row_groups):
-        for column in range(about.num_columns):
-            codec = about.row_group(group).column(column).compression
-            if codec not in _CODECS:
-                raise ValueError(
-                    f"it is compressed by {codec}; stored tables are by SNAPPY"
-                )
+    if not footer.codecs <= _CODECS:
+        raise ValueError("it is not compressed by Snappy, as stored tables are")
 
 
 def text_columns(file: pq.ParquetFile) -> list[str]:

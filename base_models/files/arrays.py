@@ -46,8 +46,8 @@ def parse_parquet(data: bytes) -> pa.Table:
         when the bytes are damaged, or stand for more than fits in memory.
     """
     options = {"page_checksum_verification": True, "pre_buffer": False}
+    check_declared_size(data)
     with pq.ParquetFile(pa.BufferReader(data), **options) as file:
-        check_declared_size(file)
         schema = file.schema_arrow
         texts = text_columns(file)
 

@@ -14,6 +14,8 @@ import numpy as np
 
 _KERNELS = ("linear", "poly", "rbf", "sigmoid")
 _LEAF = -1
+_MOST_JOBS = 256
+"""More than any machine has use for."""
 
 
 def check_fitted_arrays(estimator: Any) -> None:
@@ -26,6 +28,7 @@ def check_fitted_arrays(estimator: Any) -> None:
     """
     for part in _parts_of(estimator):
         _check_methods(part)
+        _check_processes(part)
         for kind in type(part).__mro__:
             check = _CHECKS.get(kind.__name__)
             if check is not None:
@@ -69,6 +72,13 @@ def _check_methods(part: Any) -> None:
         of_class = getattr(kind, name, None)
         hides = callable(of_class) or (name.startswith("_") and of_class is not None)
         _require(not hides, f"an attribute hides {kind.__name__}.{name}")
+
+
+def _check_processes(part: Any) -> None:
+    """Refuse a number of threads or processes that would take the machine."""
+    n_jobs = _attributes(part).get("n_jobs")
+    is_number = isinstance(n_jobs, int | np.integer) and abs(int(n_jobs)) <= _MOST_JOBS
+    _require(n_jobs is None or is_number, f"n_jobs is {str(n_jobs)[:40]}")
 
 
 def _require(condition: Any, what: str) -> None:

@@ -43,7 +43,6 @@ _EXAMPLES = {
     "inspect_stack artifacts/meta/stack-0123456789": "what did my colleague send me?",
     "inspect_stack hub:ada/songs@v2 --json -": "the same of one on a hub, for programs",
     "inspect_stack STACK --card card.md": "its model card, to be read and edited",
-    "inspect_stack STACK --expect-sha256 HASH": "is it the stack that I was told of?",
     "inspect_stack STACK --push ada/songs --private": "share it, its card with it",
 }
 

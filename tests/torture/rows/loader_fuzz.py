@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import resource
+import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +25,7 @@ from torture.foreign.watch import fault_of, time_limit
 from torture.harness import Outcome, Row
 
 from base_models.clips.read_clips import read_clips
+from base_models.errors import StackedMOSError
 from base_models.files import Artifact, from_json, parse_tensors, to_json
 from base_models.frame_range import FrameRange
 from base_models.pooled.pooled_mos import PooledMOS
@@ -237,6 +240,14 @@ class Torture(Row):
     def good(self) -> Good:
         """The good files, with a limit on memory from now on."""
         good = Good.read(self.shared)
+        # Whatever is imported late is imported now, without a limit.
+        rng = np.random.default_rng(0)
+        for kind, model in (("network", NeuralMOS), ("pooled", PooledMOS)):
+            model.from_artifact(MemoryArtifact(good.files[kind]))
+        scratch = Path(tempfile.mkdtemp())
+        for load in (_clip_list, _parquet, _described):
+            with contextlib.suppress(StackedMOSError):
+                load(good, rng, scratch)
         with open("/proc/self/statm", encoding="ascii") as file:
             n_pages = int(file.read().split()[0])
         taken = n_pages * resource.getpagesize()
@@ -247,11 +258,12 @@ class Torture(Row):
     def run(self, case: int, folder: Path, rng: np.random.Generator) -> Outcome:
         """Load mutants; the first that is not refused as documented ends the case."""
         load = _TURNS[case]
+        good = self.good
         kind = load.__name__.strip("_").replace("_", " ")
         for number in range(_PER_CASE):
             try:
                 with time_limit():
-                    load(self.good, rng, folder)
+                    load(good, rng, folder)
             # Panics of libraries are not Exceptions.
             except BaseException as error:
                 failure = fault_of(error)
