@@ -84,13 +84,13 @@ class FailingSystem:
     Attributes
     ----------
     counts : calls that were made, by kind
-    failed_at : path of the call that failed first, "" before
+    failed_at : paths of the calls that failed, "" where one names none
     """
 
     fault: Fault
     folders: Sequence[Path]
     counts: Counter[str] = field(default_factory=Counter)
-    failed_at: str = ""
+    failed_at: set[str] = field(default_factory=set)
     path_of: dict[int, str] = field(default_factory=dict)
 
     def install(self) -> None:
@@ -122,7 +122,7 @@ class FailingSystem:
             return
         if self.counts[kind] > number and not self.fault.is_lasting:
             return
-        self.failed_at = self.failed_at or path
+        self.failed_at.add(path)
         if kind == DECODE:
             raise MemoryError
         code = getattr(errno, self.fault.error)

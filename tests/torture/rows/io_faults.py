@@ -14,6 +14,7 @@ import re
 import resource
 import shutil
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ _OF_PERMISSION = {"EACCES", "EROFS"}
 _USAGE = 2
 _LONGEST = 500
 # Ends that depend on when and where a command ran, and of which nothing is promised.
-_NOT_COMPARED = re.compile(r"/(run\.json|manifest\.json|progress\.json)$|log\.jsonl$")
+_NOT_COMPARED = re.compile(
+    r"/(run\.json|manifest\.json|progress\.json|report\.html)$|(log\.jsonl|\.meta\.json)$"
+)
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,14 @@ class Ended:
     out : standard output, without the folder that it was called in
     err : standard error, or the traceback of what got through
     counts : calls of each kind
-    failed_at : path of the call that failed, "" if none did
+    failed_at : paths of the calls that failed, "" where one names none
     """
 
     code: int | None = None
     out: str = ""
     err: str = ""
     counts: dict[str, int] = field(default_factory=dict)
-    failed_at: str | None = None
+    failed_at: Sequence[str] = ()
 
 
 class Torture(Row):
@@ -218,7 +221,9 @@ def _complaint(ended: Ended, fault: Fault, right: Ended) -> str:
         return f"not a line of an error: {last}"
     if ".tmp" in last:
         return f"a temporary is named: {last}"
-    return "" if _names(last, ended.failed_at or "") else f"no path in: {last}"
+    # Of a limit it is not known where it was reached.
+    is_named = any(_names(last, path) for path in ended.failed_at or [""])
+    return "" if is_named else f"no path in: {last}"
 
 
 def _names(message: str, path: str) -> bool:
@@ -275,7 +280,7 @@ def _ended(
         "out": out.replace(str(folder), ""),
         "err": err,
         "counts": dict(system.counts),
-        "failed_at": system.failed_at,
+        "failed_at": sorted(system.failed_at),
     }
 
 
