@@ -116,6 +116,11 @@ _CURES = {
     errno.ESTALE: _LOST_DISK,
     errno.ETIMEDOUT: _LOST_DISK,
     errno.ENOTCONN: _LOST_DISK,
+    # Also where it is read: a copy of a clip lies in memory, as a file.
+    errno.EFBIG: (
+        f"raise the largest size of a file (ulimit -f) or take another disk, and "
+        f"{_TRY_AGAIN}"
+    ),
     getattr(errno, "EREMOTEIO", errno.EIO): _LOST_DISK,
 }
 """What helps against faults of the machine, whatever was done to the file."""
@@ -123,10 +128,6 @@ _CURES_OF_WRITING = {
     errno.EACCES: _MAY_NOT_WRITE,
     errno.EPERM: _MAY_NOT_WRITE,
     errno.EROFS: _MAY_NOT_WRITE,
-    errno.EFBIG: (
-        f"raise the largest size of a file (ulimit -f) or take another disk, and "
-        f"{_TRY_AGAIN}"
-    ),
 }
 """The same where these are faults of the machine: when a file is written."""
 
