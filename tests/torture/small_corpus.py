@@ -52,7 +52,12 @@ def write_small_corpus(folder: Path) -> None:
         scored.to_csv(folder / f"{name}.csv", index=False)
 
     ratings = [
-        (clip, system, f"r{rater}", *np.clip(np.round(pair + rng.normal(0, 0.6, 2)), 1, 5))
+        (
+            clip,
+            system,
+            f"r{rater}",
+            *np.clip(np.round(pair + rng.normal(0, 0.6, 2)), 1, 5),
+        )
         for rater in range(4)
         for clip, system, pair in zip(
             table["clip_id"], table["system_id"], labels.T, strict=True
@@ -79,3 +84,9 @@ def fit_small_stack(folder: Path) -> None:
     assert code == 0, said
     code, _, said = call("fit_meta", "--artifacts", folder / "trained")
     assert code == 0, said
+
+
+def link_corpus(corpus: Path, folder: Path) -> None:
+    """Let a folder have all that a corpus has; what is written there is its own."""
+    for path in corpus.iterdir():
+        (folder / path.name).symlink_to(path)
