@@ -14,6 +14,10 @@ UNREADABLE = "unreadable"
 TRUNCATED = "truncated"
 UNSUPPORTED = "unsupported"
 TOO_SHORT = "too_short"
+TOO_SLOW = "too_slow"
+TOO_LARGE = "too_large"
+CRASHED = "decoder_crashed"
+CHANGED = "changed"
 NO_PROMPT = "no_prompt"
 NO_PREDICTION = "no_prediction"
 DUPLICATE = "duplicate"
@@ -27,6 +31,10 @@ STATUSES: Mapping[str, str] = {
     TRUNCATED: "the file ends before what it declares",
     UNSUPPORTED: "a kind of file, codec, rate or number of channels that is not read",
     TOO_SHORT: "the sound is shorter than an encoder needs",
+    TOO_SLOW: "reading it takes longer than a clip may take",
+    TOO_LARGE: "reading it needs more memory than a clip may take",
+    CRASHED: "the process that decodes audio crashes on it",
+    CHANGED: "the file was changed while it was read",
     NO_PROMPT: "everything is judged against the prompt, and there is none",
     NO_PREDICTION: "a model without weights, or a file, has no prediction of it",
     DUPLICATE: "an earlier row has the same id, or another one that says otherwise",

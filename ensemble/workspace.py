@@ -25,12 +25,23 @@ decides it, which its manifest repeats, so that one run cannot pass for another.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from base_models.errors import DamagedArtifact, UsageError
-from base_models.files import read_json, write_json
+from base_models.files import (
+    Artifact,
+    atomic_write,
+    from_guarded_json,
+    guarded_json,
+    is_inside,
+    is_sealed,
+    read_bytes,
+    remove_stale_lock,
+    sweep,
+)
 
 BASE_MODELS = "level0"
 """Pointer to the base models that were planned last; older workspaces have a file of
@@ -41,6 +52,11 @@ STACK_ROLE = "stack"
 """What the manifest of a stack's folder calls it."""
 POINTERS = {BASE_MODELS: {"data", "runs"}, STACK: {"folder", "demo"}}
 """Keys that each pointer must have."""
+_LATER_KEYS = {BASE_MODELS: {"table", "folds"}, STACK: set()}
+"""Keys that older pointers do not have."""
+_LOCKED_PARTS = ("base", "tables")
+_PARTS = (*_LOCKED_PARTS, "data", "meta", "embeddings", "fingerprints")
+"""Folders in which something is written."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class Workspace:
 
     def point(self, name: str, value: dict[str, Any]) -> None:
         """Note what was made last, under the name of a pointer."""
-        write_json(self._pointer(name), value)
+        atomic_write(self._pointer(name), guarded_json(value))
 
     def has(self, name: str) -> bool:
         """Whether a pointer of that name was ever written."""
@@ -124,13 +140,62 @@ class Workspace:
                 f"{self.root} holds no {path.name}: {cure}, or name another "
                 "--artifacts folder."
             )
-        # Keys that were added later may be missing; those below always were there.
-        pointer = read_json(path)
-        if not isinstance(pointer, dict) or not POINTERS[name] <= set(pointer):
+        known = POINTERS[name] | _LATER_KEYS[name]
+        pointer = from_guarded_json(read_bytes(path), str(path), known)
+        if not POINTERS[name] <= set(pointer) or not _is_of_kind(name, pointer):
             raise DamagedArtifact(
                 f"{path} does not say what was made last; run `{command}` again."
             )
         return pointer
 
+    def last_stack(self, command: str) -> Path:
+        """The folder of the stack that was made last.
+
+        Parameters
+        ----------
+        command : str
+            As in `latest`.
+
+        Raises
+        ------
+        UsageError, DamagedArtifact
+            As in `latest`; the latter also when the folder holds another stack.
+        """
+        folder = self.root / self.latest(STACK, command)["folder"]
+        if is_sealed(folder):
+            Artifact(folder, STACK_ROLE, folder.name)
+        return folder
+
+    def sweep(self) -> None:
+        """Remove what killed writers left behind; what living ones write stays."""
+        sweep(self.root)
+        for part in _PARTS:
+            sweep(self.root / part, deep=True)
+        for part in _LOCKED_PARTS:
+            for folder in (self.root / part).glob("*"):
+                remove_stale_lock(folder)
+
     def _pointer(self, name: str) -> Path:
         return self.root / f"{name}.json"
+
+
+def _is_of_kind(name: str, pointer: dict[str, Any]) -> bool:
+    """Whether the values of a pointer are such that they can be followed."""
+    if name == STACK:
+        return _is_folder(pointer["folder"])
+    entries = pointer["runs"]
+    return _is_folder(pointer["data"]) and (
+        isinstance(entries, list)
+        and all(
+            isinstance(entry, dict)
+            and isinstance(entry.get("name"), str)
+            and _is_folder(entry.get("folder"))
+            for entry in entries
+        )
+    )
+
+
+def _is_folder(value: Any) -> bool:
+    """Whether a value names a folder below that of the artifacts."""
+    # Of Windows, names have backslashes.
+    return isinstance(value, str) and is_inside(value.replace(os.sep, "/"))

@@ -16,7 +16,7 @@ from scipy import stats
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.errors import DamagedArtifact, UsageError, one_of
+from base_models.errors import MISFITS, DamagedArtifact, UsageError, in_short, one_of
 from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array, layout_of
 from meta.columns.missing_predictions import fill_missing
@@ -283,7 +283,8 @@ class MetaRegressor(BaseEstimator):
         Raises
         ------
         UsageError
-            when a model, a clip or an aspect is missing, or a model's scale changed.
+            when a model, a clip or an aspect is missing, a model's scale changed, or
+            the learner gives a score that is not finite.
         """
         check_is_fitted(self, "learners_")
         clip_ids = _order_of(tables, clip_ids)
@@ -295,6 +296,13 @@ class MetaRegressor(BaseEstimator):
             columns.append(self._predict_aspect(k, features, clip_ids))
         # A linear learner may leave the scale, on which no rating ever lies.
         scores = np.column_stack(columns)
+        # Infinity, cut to the scale, would be its best or its worst score.
+        if not np.isfinite(scores).all():
+            row, k = np.argwhere(~np.isfinite(scores))[0]
+            raise UsageError(
+                f"The learner gave NaN or infinity as {self.aspects_[k]} of clip "
+                f"'{clip_ids[row]}'; fit the stack again, or with another learner."
+            )
         return np.clip(scores, self.layout_.bins.low, self.layout_.bins.high)
 
     def predict_distribution(
@@ -558,9 +566,9 @@ class MetaRegressor(BaseEstimator):
             restore(model, facts, arrays, estimators)
             restore_range(model, facts, arrays)
             return model
-        except (KeyError, TypeError, ValueError) as error:
+        except MISFITS as error:
             raise DamagedArtifact(
-                f"The stored stack is damaged ({error!r})."
+                f"The stored stack is damaged ({in_short(error)})."
             ) from error
 
     def new_learner(self) -> Learner:

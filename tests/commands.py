@@ -165,6 +165,18 @@ def wait_until(condition, process=None, seconds=100):
         time.sleep(0.02)
 
 
+def is_alive(process_id):
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process_id}/stat")
+    with contextlib.suppress(OSError):
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    return not status.parent.parent.is_dir()
+
+
 def finish(root, models=("dora:1",)):
     """A place in `root` whose artifacts are finished."""
     tree = write_demo(root / "tree", n_systems=4, n_prompts=8)

@@ -10,7 +10,7 @@ import pytest
 from browser import chromium, open_page
 
 # Fixtures are found by their names here.
-__all__ = ["chromium", "open_page", "tiny_encoders"]
+__all__ = ["chromium", "decoded_here", "open_page", "tiny_encoders"]
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -27,3 +27,9 @@ def tiny_encoders(tmp_path_factory):
     from tiny_encoders import write_all
 
     return write_all(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def decoded_here(monkeypatch):
+    """Audio is decoded in the process of the test, which can then look inside."""
+    monkeypatch.setenv("STACKEDMOS_SECONDS_PER_CLIP", "none")

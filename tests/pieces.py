@@ -28,3 +28,9 @@ def leave_a_file(folder, k):
     """A file, after a while."""
     time.sleep(0.25)
     (folder / str(k)).touch()
+
+
+def say_pid_and_wait(folder, k):
+    """A file named by the process that works, which then works for an hour."""
+    (folder / f"{os.getpid()}-{k}").touch()
+    time.sleep(3600)

@@ -20,8 +20,17 @@ LEVELS = {
     "base_models": [
         {"clip_status"},
         {"errors"},
-        {"optional_libraries", "file_checks"},
-        {"bins", "files", "devices", "mono_rules", "scales", "vector_range"},
+        {"optional_libraries"},
+        {"file_checks"},
+        {
+            "bins",
+            "devices",
+            "files",
+            "mono_rules",
+            "processes",
+            "scales",
+            "vector_range",
+        },
         {"predictions", "settings", "clips", "sklearn_files", "frame_range"},
         {"config", "pooled_config"},
         {"model_presets"},
@@ -47,6 +56,7 @@ LEVELS = {
     ],
     "ensemble": [
         {"version"},
+        {"cluster"},
         {
             "screen",
             "engine",
@@ -79,7 +89,7 @@ GROUND = [
     "pooled_config.py",
     "settings.py",
     "errors.py",
-    "files.py",
+    "files",
     "optional_libraries.py",
     "predictions.py",
     "scales.py",
@@ -113,7 +123,7 @@ WINGS_OF_LIBRARIES = {
 }
 """Folders that are of no use without libraries, and ask for them in this order."""
 ASKED_FOR_BEFORE = {
-    "ensemble/engine.py": {"distributed"},
+    "ensemble/cluster/run_pieces.py": {"distributed"},
     "base_models/encoders/base.py": {"huggingface_hub"},
     "base_models/encoders/weights.py": {"huggingface_hub"},
 }

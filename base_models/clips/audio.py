@@ -1,35 +1,22 @@
 """Read an audio file as mono samples at one rate, or raise a `ClipError` with a reason.
 
 What is damaged or cut off is never read in part; `base_models.clips.audio_files` has
-the checks.
+the checks. Files are decoded in a process of its own, see `audio_files.apart`.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
 
-from base_models.clips.audio_files.bandwidth import SpectrumMeter
-from base_models.clips.audio_files.decoder import (
-    MIN_SECONDS,
-    checked_chunks,
-    open_audio,
-)
-from base_models.clips.audio_files.levels import LevelMeter, Levels
-from base_models.clips.audio_files.mono import (
-    mean_of_channels,
-    one_channel,
-)
-from base_models.clips.audio_files.open_file import (
-    digest_of,
-    digest_of_source,
-    regular_file,
-)
-from base_models.clips.segments.reference import segment_of
+from base_models.clips.audio_files.apart.decoding_process import ask
+from base_models.clips.audio_files.decoder import MIN_SECONDS
+from base_models.clips.audio_files.levels import Levels
+from base_models.clips.audio_files.open_file import MAX_HELD, naming, regular_file
+from base_models.clips.audio_files.read_keys import is_noting, note_key
+from base_models.clips.audio_files.tasks import Answer, content_key, resample
 from base_models.errors import ClipError, one_of
 from base_models.mono_rules import MIX, MONO_RULES
 
@@ -42,11 +29,11 @@ __all__ = [
     "declared_seconds",
     "decode_audio",
     "load_audio",
+    "powers_by_second",
     "probe",
     "resample",
+    "write_pcm",
 ]
-
-log = logging.getLogger(__name__)
 
 # Length that is used of a longer clip, and by how much one may exceed it before it is
 # said: encoders of MP3 and other formats add up to some frames at both ends.
@@ -55,9 +42,6 @@ LENGTH_TOLERANCE = 0.5
 
 # `probe` reads at most this much of a file.
 PROBE_SECONDS = 15 * 60.0
-
-# Read beyond the cut, so that the resampler's filter sees what follows it.
-_MARGIN_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -130,11 +114,17 @@ def load_audio(
         declares, is shorter than `MIN_SECONDS`, or holds samples that are not finite
         or are absurdly large.
     """
-    # Decoded past the cut, so that the resampler's filter sees what follows it.
-    samples, rate = _decode(path, max_seconds + _MARGIN_SECONDS, mono)
-    samples = resample(samples, rate, sample_rate)
-    cut = samples[: round(max_seconds * sample_rate)]
-    return np.ascontiguousarray(cut, dtype=np.float32)
+    one_of(mono, MONO_RULES, "rule for one channel")
+    answer = ask(
+        "load",
+        os.fspath(path),
+        sample_rate=sample_rate,
+        max_seconds=max_seconds,
+        mono=mono,
+        is_keyed=is_noting(),
+    )
+    note_key(answer.facts["key"])
+    return _samples(answer)
 
 
 def decode_audio(
@@ -156,38 +146,21 @@ def decode_audio(
     ClipError
         For the reasons of `load_audio`.
     """
-    samples, rate = _decode(path, max_seconds, mono)
-    return samples[: round(max_seconds * rate)], rate
+    one_of(mono, MONO_RULES, "rule for one channel")
+    answer = ask(
+        "decode",
+        os.fspath(path),
+        max_seconds=max_seconds,
+        mono=mono,
+        is_keyed=is_noting(),
+    )
+    note_key(answer.facts["key"])
+    return _samples(answer), answer.facts["sample_rate"]
 
 
-def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """Samples of shape (n_samples,) at another rate, in Hz (soxr, quality HQ)."""
-    if rate == new_rate:
-        return samples
-    return np.asarray(soxr.resample(samples, rate, new_rate, quality="HQ"))
-
-
-def _decode(
-    path: str | os.PathLike[str], max_seconds: float, rule: str
-) -> tuple[np.ndarray, int]:
-    """Mono samples at the rate of the file, and that rate in Hz."""
-    one_of(rule, MONO_RULES, "rule for one channel")
-    with open_audio(path) as (handle, sound):
-        rate = sound.samplerate
-        n_wanted = int(np.ceil(max_seconds * rate))
-        chunks = checked_chunks(handle, sound, n_wanted)
-        if rule == MIX:
-            samples = mean_of_channels(chunks)
-        else:
-            samples = one_channel(chunks, rule)
-        for message in sound.messages:
-            log.info("%s: the decoder says: %s", os.fspath(path), message)
-
-    # Rare, so that it is decoded once more rather than all channels of all clips kept.
-    if samples is None:
-        log.info("%s: its channels cancel; the loudest is taken", os.fspath(path))
-        return _decode(path, max_seconds, "loudest")
-    return samples, rate
+def _samples(answer: Answer) -> np.ndarray:
+    assert answer.array is not None
+    return answer.array
 
 
 def probe(path: str | os.PathLike[str], max_seconds: float | None = None) -> AudioInfo:
@@ -206,28 +179,12 @@ def probe(path: str | os.PathLike[str], max_seconds: float | None = None) -> Aud
         For the reasons of `load_audio`.
     """
     seconds = PROBE_SECONDS if max_seconds is None else max_seconds
-    with open_audio(path) as (handle, sound):
-        rate = sound.samplerate
-        n_declared = sound.frames
-        n_wanted = int(seconds * rate)
-
-        n_frames = 0
-        levels = LevelMeter(rate)
-        spectrum = SpectrumMeter(rate)
-        for chunk in checked_chunks(handle, sound, n_wanted):
-            n_frames += len(chunk)
-            levels.add(chunk)
-            spectrum.add(chunk)
-
-        return AudioInfo(
-            seconds=max(n_frames, n_declared) / rate,
-            sample_rate=rate,
-            channels=sound.channels,
-            levels=levels.levels(),
-            bandwidth=spectrum.bandwidth(),
-            sha256=_content_key(path, handle),
-            messages=tuple(sound.messages),
-        )
+    facts = ask("describe", os.fspath(path), max_seconds=seconds).facts
+    levels = facts["levels"]
+    # JSON has lists in place of tuples.
+    facts["levels"] = Levels(**levels | {"channel_rms": tuple(levels["channel_rms"])})
+    facts["messages"] = tuple(facts["messages"])
+    return AudioInfo(**facts)
 
 
 def declared_seconds(path: str | os.PathLike[str]) -> float:
@@ -236,10 +193,40 @@ def declared_seconds(path: str | os.PathLike[str]) -> float:
     The result is NaN where the file cannot be opened.
     """
     try:
-        with open_audio(path) as (_, sound):
-            return float(sound.frames / sound.samplerate)
+        return float(ask("measure", os.fspath(path)).facts["seconds"])
     except ClipError:
         return float("nan")
+
+
+def powers_by_second(path: str | os.PathLike[str]) -> tuple[np.ndarray, float]:
+    """Power of all channels in each second of a clip, and its length in seconds.
+
+    Returns
+    -------
+    powers : float64 array of shape (n_seconds,)
+        Without constant offsets, which are not heard.
+    seconds : float
+
+    Raises
+    ------
+    ClipError
+        When the clip cannot be read to its end.
+    """
+    answer = ask("powers_by_second", os.fspath(path))
+    return _samples(answer), answer.facts["seconds"]
+
+
+def write_pcm(
+    path: str | os.PathLike[str], target: str | os.PathLike[str], max_seconds: float
+) -> None:
+    """Write the first `max_seconds` of a clip as 16-bit PCM, rate and channels kept.
+
+    Raises
+    ------
+    ClipError
+        For the reasons of `load_audio`.
+    """
+    ask("write_pcm", os.fspath(path), target=os.fspath(target), max_seconds=max_seconds)
 
 
 def content_hash(path: str | os.PathLike[str]) -> str:
@@ -250,12 +237,10 @@ def content_hash(path: str | os.PathLike[str]) -> str:
     ClipError
         When the file is missing, not a regular file, empty or unreadable.
     """
-    with regular_file(path) as (handle, _):
-        return _content_key(path, handle)
-
-
-def _content_key(path: str | os.PathLike[str], handle: int) -> str:
-    segment = segment_of(os.fspath(path))
-    if segment is None:
-        return digest_of(handle)
-    return segment.content_key(digest_of_source(handle))
+    name = os.fspath(path)
+    with regular_file(name) as (handle, size):
+        if size > MAX_HELD:
+            # What is no audio is refused before all of it is read.
+            ask("measure", name)
+        with naming(name):
+            return content_key(name, handle)

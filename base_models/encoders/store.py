@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from base_models.clip_status import CHANGED
 from base_models.clips.audio import content_hash
+from base_models.clips.audio_files.apart.decoding_process import start_early
+from base_models.clips.audio_files.read_keys import noted_keys
 from base_models.clips.parquet.embedded_audio import row_of_reference
 from base_models.clips.read_clips import SetAside
 from base_models.clips.segments.reference import segment_of
@@ -136,6 +139,9 @@ class EmbeddingStore:
             for key, item in contents.items.items()
             if not self._is_intact(encoder, key)
         }
+
+        if missing and encoder.kind == "audio":
+            start_early()
 
         total = len(contents.items)
         done = total - len(missing)
@@ -409,8 +415,7 @@ def _prepared_batches(
     waiting: dict[int, list[_PreparedItem]] = defaultdict(list)
     for key, item in items.items():
         try:
-            with _named_failure(encoder):
-                array = encoder.prepare(item)
+            array = _prepared(encoder, key, item)
         except ClipError as error:
             unusable[key] = error
             continue
@@ -425,6 +430,27 @@ def _prepared_batches(
             fullest = max(waiting, key=lambda length: len(waiting[length]))
             yield waiting.pop(fullest)
     yield from waiting.values()
+
+
+def _prepared(encoder: Encoder, key: str, item: str) -> np.ndarray:
+    """What an encoder takes for an item, whose content is that of the key.
+
+    Raises
+    ------
+    ClipError
+        Also when the file has been replaced since its content was looked at: under the
+        key of one file would stand the embedding of another, for good.
+    """
+    with _named_failure(encoder), noted_keys() as read:
+        array = encoder.prepare(item)
+    # An encoder of another package may read files in a way of its own.
+    if encoder.kind == "audio" and (read or {content_hash(item)}) != {key}:
+        raise ClipError(
+            f"{item!r} was changed while it was read; run again when nobody writes to "
+            "it",
+            status=CHANGED,
+        )
+    return array
 
 
 def _split_by_use(

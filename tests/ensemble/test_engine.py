@@ -15,12 +15,20 @@ from pathlib import Path
 import numpy as np
 import pieces
 import pytest
-from commands import call, finish, plan_embedded, refused, two_epochs, wait_until
+from commands import (
+    call,
+    finish,
+    is_alive,
+    plan_embedded,
+    refused,
+    two_epochs,
+    wait_until,
+)
 
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
-from ensemble import engine
 from ensemble.cli.shared.exit_codes import run_command
+from ensemble.cluster import crew, run_pieces
 from ensemble.engine import check_engine, spread
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.stack_source import StackSource, load_stack
@@ -129,7 +137,7 @@ def test_an_engine_is_local_or_the_address_of_a_scheduler(name):
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
-    monkeypatch.setattr("ensemble.engine.TIMEOUT", "1s")
+    monkeypatch.setattr(run_pieces, "TIMEOUT", "1s")
     with pytest.raises(
         StackedMOSError, match=r"No Dask scheduler answers at 127.0.0.1:9"
     ):
@@ -177,7 +185,8 @@ def test_what_a_worker_refuses_reaches_the_user_as_one_line(cluster, capsys):
 
 
 def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
-    monkeypatch.setattr(engine, "__version__", "9.9")
+    monkeypatch.setattr(crew, "GRACE", 0.0)
+    monkeypatch.setattr(run_pieces, "__version__", "9.9")
     with pytest.raises(
         UsageError,
         match=r"runs stackedmos \d\S+, and this command 9.9; install the same version",
@@ -195,7 +204,8 @@ def test_a_worker_that_does_not_see_the_folder_is_refused_by_name(
     with pytest.raises(UsageError, match="name artifacts by its absolute path"):
         next(spread(np.power, [(1, 2)], cluster.address, shared=Path("artifacts")))
     elsewhere = contextlib.nullcontext(str(tmp_path / "elsewhere" / "probe"))
-    monkeypatch.setattr(engine, "_probe", lambda shared: elsewhere)
+    monkeypatch.setattr(crew, "GRACE", 0.0)
+    monkeypatch.setattr(run_pieces, "_probe", lambda shared: elsewhere)
     with pytest.raises(
         UsageError,
         match=r"does not see \S+elsewhere as it is here; a cluster needs a file system",
@@ -230,14 +240,14 @@ def test_ctrl_c_keeps_finished_work_and_takes_back_what_was_not_begun(
 def test_a_cluster_without_workers_and_one_that_goes_away_are_named(
     tmp_path, monkeypatch, capfd
 ):
-    monkeypatch.setattr(engine, "PATIENCE", "1s")
+    monkeypatch.setattr(crew, "PATIENCE", 1.0)
     with contextlib.closing(Cluster(tmp_path)) as cluster:
         with pytest.raises(
             StackedMOSError,
-            match=r"No worker has joined the scheduler at 127.0.0.1:\d+ in 1s",
+            match=r"No worker has joined the scheduler at 127.0.0.1:\d+ in 1 s",
         ):
             next(spread(np.power, [(1, 2)], cluster.address))
-        monkeypatch.setattr(engine, "PATIENCE", "60s")
+        monkeypatch.setattr(crew, "PATIENCE", 60.0)
         results = spread(
             pieces.leave_a_file,
             [(tmp_path, k) for k in range(40)],
@@ -248,6 +258,27 @@ def test_a_cluster_without_workers_and_one_that_goes_away_are_named(
         with pytest.raises(StackedMOSError, match=r"went away\. Finished work is kept"):
             list(results)
     assert capfd.readouterr().err == ""
+
+
+KILLED_COMMAND = """
+import sys
+from pathlib import Path
+import pieces
+from ensemble.engine import spread
+work = [(Path(sys.argv[1]), k) for k in range(4)]
+list(spread(pieces.say_pid_and_wait, work, "local", jobs=2))
+"""
+
+
+def test_workers_of_a_command_that_is_killed_end_and_take_no_further_piece(tmp_path):
+    command = subprocess.Popen([sys.executable, "-c", KILLED_COMMAND, tmp_path])
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2, command)
+    workers = {int(path.name.partition("-")[0]) for path in tmp_path.iterdir()}
+    command.kill()
+    command.wait()
+
+    wait_until(lambda: not any(is_alive(worker) for worker in workers))
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 # ---- scoring

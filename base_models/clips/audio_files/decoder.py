@@ -23,7 +23,7 @@ from base_models.clips.audio_files.containers.other_formats import (
     is_start_alone,
 )
 from base_models.clips.audio_files.decoder_messages import QuietSoundFile
-from base_models.clips.audio_files.open_file import regular_file
+from base_models.clips.audio_files.open_file import held_file, regular_file
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.clips.segments.reference import segment_of
 from base_models.clips.segments.sound_part import SoundPart
@@ -66,13 +66,16 @@ _SUBTYPES = (
 @contextlib.contextmanager
 def open_audio(
     path: str | os.PathLike[str],
+    is_held: bool = False,
 ) -> Iterator[tuple[int, QuietSoundFile | SoundPart]]:
     """Descriptor of an audio file with a checked container, and a decoder that uses it.
 
     The decoder of a segment gives the frames of the segment alone.
-    Whatever the decoder raises while the file is open becomes a `ClipError`.
+    Whatever the decoder raises while the file is open becomes a `ClipError`. What is
+    held cannot change meanwhile, see `open_file.held_file`.
     """
-    with regular_file(path) as (handle, size):
+    opened = held_file if is_held else regular_file
+    with opened(path) as (handle, size):
         name = os.fspath(path)
         try:
             readable = check_container(handle, size)

@@ -9,14 +9,28 @@ import contextlib
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 
-from base_models.clip_status import EMPTY, MISSING
+from base_models.clip_status import CHANGED, EMPTY, MISSING, TOO_SLOW
+from base_models.clips.audio_files.apart.limits import SECONDS_VARIABLE, limits
 from base_models.clips.audio_files.readable import file_in_memory, write_all
-from base_models.clips.audio_files.unchanged import OfUnchangedFiles
+from base_models.clips.audio_files.unchanged import (
+    OfUnchangedFiles,
+    is_settled,
+    state_of,
+)
 from base_models.clips.parquet.embedded_audio import read_embedded, row_of_reference
 from base_models.clips.segments.reference import segment_of
 from base_models.errors import ClipError, machine_fault
+
+MAX_HELD = 64 << 20
+"""Bytes of a file that is copied before it is read, so that it cannot change."""
+
+_BLOCK = 1 << 20
+
+# What Linux takes; a message with more could not be read.
+_MAX_NAME = 4_096
 
 _DIGESTS: OfUnchangedFiles[str] = OfUnchangedFiles()
 
@@ -46,6 +60,73 @@ def regular_file(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def held_file(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
+    """The same, of bytes that stay as they are for as long as it is open.
+
+    What is hashed is then what is decoded. A file is copied into memory. A larger one,
+    and one with segments, which would be copied for each of them, is read where it
+    lies, and refused at the end if it was changed meanwhile.
+
+    Raises
+    ------
+    ClipError
+        For the reasons of `regular_file`, and when the file was changed.
+    """
+    with regular_file(path) as (handle, size):
+        name = os.fspath(path)
+        segment = segment_of(name)
+        if segment is None and row_of_reference(name) is not None:
+            # It is a copy already.
+            yield handle, size
+        elif segment is None and size <= MAX_HELD:
+            with _copy_in_memory(handle, name) as (copy, n_bytes):
+                yield copy, n_bytes
+        else:
+            with _unchanged(handle, name):
+                yield handle, size
+
+
+@contextlib.contextmanager
+def _copy_in_memory(handle: int, name: str) -> Iterator[tuple[int, int]]:
+    copy = file_in_memory()
+    try:
+        n_bytes = 0
+        while block := os.pread(handle, _BLOCK, n_bytes):
+            write_all(copy, block)
+            n_bytes += len(block)
+            if n_bytes > MAX_HELD:
+                raise _changed(name)
+        if n_bytes == 0:
+            raise _changed(name)
+        yield copy, n_bytes
+    finally:
+        os.close(copy)
+
+
+@contextlib.contextmanager
+def _unchanged(handle: int, name: str) -> Iterator[None]:
+    """Refuse an open file at the end if it was changed in between."""
+    state = state_of(handle)
+    # Of a file that was written just now, the times may not tell.
+    digest = ""
+    with naming(name):
+        if not is_settled(handle):
+            digest = digest_of(handle)
+    yield
+    with naming(name):
+        is_other = bool(digest) and digest_of(handle) != digest
+    if is_other or state_of(handle) != state:
+        raise _changed(name)
+
+
+def _changed(name: str) -> ClipError:
+    return ClipError(
+        f"{name!r} was changed while it was read; run again when nobody writes to it",
+        status=CHANGED,
+    )
+
+
 def _open_without_waiting(name: str) -> int:
     """Open the file `name` for reading.
 
@@ -54,7 +135,12 @@ def _open_without_waiting(name: str) -> int:
     if not name:
         raise ClipError("it has no audio file", status=MISSING)
     if "\0" in name:
-        raise ClipError(f"the file name {name!r} contains a NUL character")
+        raise ClipError(f"the file name {name[:60]!r} contains a NUL character")
+    if len(name) > _MAX_NAME:
+        raise ClipError(
+            f"the file name {name[:60]!r}… of {len(name):,} characters is too long; at "
+            f"most {_MAX_NAME} are read"
+        )
 
     try:
         return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -75,13 +161,37 @@ def _open_row(table: str, row: int) -> int:
     return handle
 
 
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the name of the file before the reason why it cannot be used."""
+    try:
+        yield
+    except ClipError as error:
+        raise ClipError(f"{name!r}: {error}", status=error.status) from error
+
+
 def digest_of(handle: int) -> str:
-    """Hex SHA-256 of the bytes of an open file."""
+    """Hex SHA-256 of the bytes of an open file.
+
+    Raises
+    ------
+    ClipError
+        When it takes longer than a clip may take: a file of many gigabytes of nothing
+        takes little room on a disk.
+    """
     digest = hashlib.sha256()
+    own = limits()
+    started = time.monotonic()
     offset = 0
-    while block := os.pread(handle, 1 << 20, offset):
+    while block := os.pread(handle, _BLOCK, offset):
         digest.update(block)
         offset += len(block)
+        if own and time.monotonic() - started > own.seconds:
+            raise ClipError(
+                f"reading its {os.fstat(handle).st_size:,} bytes takes longer than "
+                f"{own.seconds:g} s; set {SECONDS_VARIABLE} higher if it is audio",
+                status=TOO_SLOW,
+            )
     return digest.hexdigest()
 
 

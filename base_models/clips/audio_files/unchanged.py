@@ -19,6 +19,23 @@ _RECENT_NANOSECONDS = 2_000_000_000
 _MAX_FILES = 1_000
 
 
+def state_of(handle: int) -> tuple[int, ...]:
+    """What tells one state of an open file from another: its times among others."""
+    status = os.fstat(handle)
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def is_settled(handle: int) -> bool:
+    """Whether a change of the file from now on will show in its times."""
+    return time.time_ns() - os.fstat(handle).st_ctime_ns > _RECENT_NANOSECONDS
+
+
 class OfUnchangedFiles(Generic[Found]):
     """Something that is found of files, once while a file is as it is.
 
@@ -38,19 +55,12 @@ class OfUnchangedFiles(Generic[Found]):
         find : callable
             Called without arguments. What it raises is not kept.
         """
-        status = os.fstat(handle)
-        state = (
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
+        state = state_of(handle)
         if state in self._found:
             return self._found[state]
 
         found = find()
-        if time.time_ns() - status.st_ctime_ns > _RECENT_NANOSECONDS:
+        if is_settled(handle):
             if len(self._found) >= _MAX_FILES:
                 self._found.clear()
             self._found[state] = found

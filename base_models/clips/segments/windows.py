@@ -13,8 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
-from base_models.clips.audio_files.decoder import checked_chunks, open_audio
+from base_models.clips.audio import (
+    LENGTH_TOLERANCE,
+    USED_SECONDS,
+    declared_seconds,
+    powers_by_second,
+)
 from base_models.clips.audio_files.levels import SILENCE_DBFS
 from base_models.clips.segments.reference import Segment, segment_of
 
@@ -23,9 +27,6 @@ HOP_SECONDS = 15.0
 
 DIVIDING = "windows"
 """Name of this step where progress is shown."""
-
-# More frames than a file has.
-_ALL_FRAMES = 2**62
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def windows_of(
     if not is_longer(declared):
         return (Window(name, 0.0, declared),)
 
-    powers, seconds = _powers_by_second(name)
+    powers, seconds = powers_by_second(name)
     starts = window_starts(seconds, hop)
     ends = [*(start + USED_SECONDS for start in starts[:-1]), seconds]
     is_silent = np.zeros(len(starts), dtype=bool)
@@ -160,34 +161,3 @@ def windows_of(
             )
         )
     return tuple(windows)
-
-
-def _powers_by_second(name: str) -> tuple[np.ndarray, float]:
-    """Power of all channels in each second of a clip, and its length in seconds.
-
-    The clip is decoded to its end, and one portion of it is in memory at a time.
-    """
-    energies: list[float] = []
-    # Constant offsets are not heard, see `SILENCE_DBFS`.
-    sums: list[np.ndarray] = []
-    counts: list[int] = []
-    n_frames = 0
-    with open_audio(name) as (handle, sound):
-        rate = sound.samplerate
-        for portion in checked_chunks(handle, sound, _ALL_FRAMES):
-            place_of = (n_frames + np.arange(len(portion))) // rate
-            for second in np.unique(place_of):
-                if second == len(energies):
-                    energies.append(0.0)
-                    sums.append(np.zeros(portion.shape[1]))
-                    counts.append(0)
-                inside = portion[place_of == second]
-                squares = np.square(inside, dtype=np.float64)
-                energies[second] += float(squares.sum()) / portion.shape[1]
-                sums[second] += inside.sum(axis=0, dtype=np.float64)
-                counts[second] += len(inside)
-            n_frames += len(portion)
-
-    offsets = np.array(sums) / np.array(counts)[:, np.newaxis]
-    powers = np.array(energies) / np.array(counts) - np.square(offsets).mean(axis=1)
-    return powers, n_frames / rate

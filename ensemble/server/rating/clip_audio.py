@@ -12,10 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-import soundfile
 
-from base_models.clips.audio import probe
-from base_models.clips.audio_files.decoder import checked_chunks, open_audio
+from base_models.clips.audio import probe, write_pcm
 from base_models.clips.read_clips import SetAside
 from base_models.errors import ClipError, UsageError
 from ensemble.server.rating.design import RatedClip
@@ -72,19 +70,7 @@ def write_wav(audio: str, target: Path) -> None:
     ClipError
         See `base_models.clips.audio.load_audio`.
     """
-    with open_audio(audio) as (handle, sound):
-        rate = sound.samplerate
-        n_wanted = int(MAX_SECONDS * rate)
-        with soundfile.SoundFile(
-            target,
-            mode="w",
-            samplerate=rate,
-            channels=sound.channels,
-            subtype="PCM_16",
-            format="WAV",
-        ) as written:
-            for chunk in checked_chunks(handle, sound, n_wanted):
-                written.write(chunk)
+    write_pcm(audio, target, MAX_SECONDS)
 
 
 def rated_clips(table: pd.DataFrame) -> tuple[list[RatedClip], list[SetAside]]:

@@ -14,6 +14,7 @@ from commands import call, refused
 from rated_systems import World
 
 from base_models.bins import ScoreBins
+from base_models.files import Artifact, seal
 from base_models.predictions import PredictionTable
 from ensemble.rate_less import SeenClips, read_rate_less
 from meta.powered_means.powered_means import powered_means
@@ -536,11 +537,11 @@ def test_cross_fitting_needs_the_systems_of_the_clips(stack_of_rated):
 
 def test_a_stack_that_was_fitted_on_seen_clips_is_not_cross_fitted(stack_of_rated):
     folder, stack = stack_of_rated
-    manifest = json.loads((Path(stack) / "manifest.json").read_text())
-    for name in ("folds.json", "folds.safetensors", "out_of_fold.csv"):
+    without = {"folds.json", "folds.safetensors", "out_of_fold.csv"}
+    names = [name for name in Artifact(stack, "stack").names if name not in without]
+    for name in without:
         (Path(stack) / name).unlink()
-        del manifest["files"][name]
-    (Path(stack) / "manifest.json").write_text(json.dumps(manifest))
+    seal(stack, "stack", names)
     refused(2, predict(folder, "--cross-fit"), "keeps no learners of its folds")
 
 

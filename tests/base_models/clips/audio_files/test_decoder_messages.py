@@ -18,9 +18,12 @@ from base_models.clips.audio import load_audio, probe
 from base_models.clips.audio_files import decoder_messages
 from base_models.clips.audio_files.decoder_messages import caught
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="the variable stderr is that of glibc"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="the variable stderr is that of glibc"
+    ),
+    pytest.mark.usefixtures("decoded_here"),
+]
 
 
 def mp3(seed=0) -> bytes:

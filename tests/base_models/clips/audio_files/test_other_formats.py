@@ -99,6 +99,7 @@ def test_damaged_ones_are_refused(save, head):
         load_audio(save(head.ljust(4_000, b"\1")), RATE)
 
 
+@pytest.mark.usefixtures("decoded_here")
 def test_of_longer_ones_what_cannot_be_read_is_refused(save, monkeypatch):
     monkeypatch.setattr(other_formats, "MAX_SECONDS", 1.0)
     path = save(encode("mp4", "alac"))
@@ -123,6 +124,7 @@ def test_of_longer_ones_what_cannot_be_read_is_refused(save, monkeypatch):
         (b"\xff\xf1\x50\x80", "AAC"),
     ],
 )
+@pytest.mark.usefixtures("decoded_here")
 def test_without_the_reader_the_cure_is_named(save, monkeypatch, head, kind):
     find = importlib.util.find_spec
     monkeypatch.setattr(

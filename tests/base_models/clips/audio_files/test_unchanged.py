@@ -13,6 +13,8 @@ from base_models.clips.audio_files.containers import mpeg
 from base_models.clips.audio_files.unchanged import OfUnchangedFiles
 from base_models.errors import ClipError
 
+pytestmark = pytest.mark.usefixtures("decoded_here")
+
 RATE = 44_100
 
 

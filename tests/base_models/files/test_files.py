@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from base_models import files
 from base_models.errors import DamagedArtifact, MachineFault, OutOfSpace, UsageError
 from base_models.files import (
     MANIFEST,
@@ -139,7 +138,7 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_litter(
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
         OutOfSpace, match=r"No space left to write .*: 3 bytes needed, [\d,]+ free"
     ):
@@ -151,7 +150,7 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_litter(
 def test_a_folder_that_cannot_be_written_to_is_said_of_the_file_asked_for(
     tmp_path, monkeypatch
 ):
-    def refuse(path, *_):
+    def refuse(path, *_, **__):
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     monkeypatch.setattr(Path, "open", refuse)
@@ -200,3 +199,88 @@ def test_a_device_a_pipe_or_a_folder_is_not_read(tmp_path):
             read_bytes(tmp_path / name)
     with pytest.raises(DamagedArtifact, match="loop cannot be read"):
         read_bytes(tmp_path / "loop")
+
+
+def test_a_file_of_more_bytes_than_are_read_is_refused_unread(tmp_path):
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(DamagedArtifact, match=r"1,099,511,627,776 bytes; at most"):
+        read_bytes(tmp_path / "sparse")
+    (tmp_path / "small").write_bytes(b"12345")
+    assert read_bytes(tmp_path / "small", 5) == b"12345"
+    with pytest.raises(DamagedArtifact, match="5 bytes; at most 4 are read"):
+        read_bytes(tmp_path / "small", 4)
+
+
+def test_a_link_that_leads_out_of_an_artifact_is_not_followed(sealed, tmp_path):
+    data = (sealed / "a.json").read_bytes()
+    (sealed / "a.json").unlink()
+    (tmp_path / "secret").write_bytes(data)
+    (sealed / "a.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(DamagedArtifact, match=r"a\.json is a link that leads out of"):
+        Artifact(sealed, "thing").read("a.json")
+
+    # Inside of it they may lead anywhere.
+    (sealed / "b.json").write_bytes(data)
+    (sealed / "a.json").unlink()
+    (sealed / "a.json").symlink_to("b.json")
+    assert Artifact(sealed, "thing").read("a.json") == data
+
+    (tmp_path / "m").write_bytes((sealed / MANIFEST).read_bytes())
+    (sealed / MANIFEST).unlink()
+    (sealed / MANIFEST).symlink_to(tmp_path / "m")
+    with pytest.raises(DamagedArtifact, match=r"manifest\.json is a link that leads"):
+        Artifact(sealed, "thing")
+
+
+def test_an_artifact_may_itself_be_a_link(sealed, tmp_path):
+    (tmp_path / "link").symlink_to(sealed)
+    Artifact(tmp_path / "link", "thing").verify()
+
+
+def test_links_of_a_hubs_cache_lead_into_its_blobs_alone(sealed, tmp_path):
+    folder = tmp_path / "cache" / "snapshots" / "0123"
+    folder.parent.mkdir(parents=True)
+    (folder.parent.parent / "blobs").mkdir()
+    sealed.rename(folder)
+    (folder / "a.json").rename(tmp_path / "cache" / "blobs" / "aa")
+    (folder / "a.json").symlink_to("../../blobs/aa")
+    Artifact(folder, "thing").verify()
+    (folder / "a.json").unlink()
+    (folder / "a.json").symlink_to("/etc/hostname")
+    with pytest.raises(DamagedArtifact, match="leads out of"):
+        Artifact(folder, "thing").verify()
+
+
+def test_any_changed_byte_of_a_manifest_is_found(sealed):
+    path = sealed / MANIFEST
+    good = path.read_bytes()
+    for position in range(len(good)):
+        path.write_bytes(
+            good[:position] + bytes([good[position] ^ 32]) + good[position + 1 :]
+        )
+        with pytest.raises((DamagedArtifact, UsageError), match="run"):
+            Artifact(sealed, "thing")
+    path.write_bytes(good + b"\n")
+    with pytest.raises(DamagedArtifact, match="was changed after it was written"):
+        Artifact(sealed, "thing")
+
+
+def test_a_manifest_of_an_older_version_is_read(sealed):
+    facts = read_json(sealed / MANIFEST)
+    del facts["sha256"]
+    write_json(sealed / MANIFEST, facts)
+    Artifact(sealed, "thing").verify()
+    # Without the key, an artifact of another identity would pass for this one.
+    facts["Identity"] = facts.pop("identity")
+    write_json(sealed / MANIFEST, facts)
+    with pytest.raises(DamagedArtifact, match="'Identity' is no key of it"):
+        Artifact(sealed, "thing", "a")
+
+
+def test_a_manifest_lists_no_more_files_than_a_folder_may_have(sealed):
+    facts = read_json(sealed / MANIFEST)
+    facts["files"] = {f"{k}": "0" for k in range(100_001)}
+    write_json(sealed / MANIFEST, facts)
+    with pytest.raises(DamagedArtifact, match="lists 100,001 files; at most 100,000"):
+        Artifact(sealed, "thing")
