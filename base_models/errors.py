@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import itertools
 import os
 import re
 import shutil
@@ -15,6 +16,9 @@ from pathlib import Path
 
 from base_models.clip_status import UNREADABLE
 
+_MOST_COMPARED = 1_000
+LONGEST_NAME = 200
+"""Characters of a name that a message shows."""
 MOST_MESSAGE = 480
 """Characters of a message about a damaged file; commands add what to do."""
 
@@ -277,21 +281,39 @@ def nearest_name(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     >>> nearest_name("dorra", ["dora", "whisq"]), nearest_name("x", ["dora"])
     ('dora', '')
     """
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    # Comparing takes long of long names, and of many: a table may have any number.
+    listed = list(itertools.islice(known, _MOST_COMPARED))
+    name = in_the_middle(name, LONGEST_NAME)
+    close = difflib.get_close_matches(name, listed, n=1, cutoff=cutoff)
     return close[0] if close else ""
 
 
 def some(names: Iterable[str], limit: int = 5) -> str:
     """The first `limit` names, quoted for a message, and how many more there are.
 
+    Longer names than people give are cut in their middle.
+
     >>> some(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
     """
-    quoted = [f"'{name}'" for name in names]
-    text = ", ".join(quoted[:limit])
-    if len(quoted) > limit:
-        text += f" and {len(quoted) - limit} more"
+    named = list(names)
+    text = ", ".join(f"'{in_the_middle(name, LONGEST_NAME)}'" for name in named[:limit])
+    if len(named) > limit:
+        text += f" and {len(named) - limit} more"
     return text
+
+
+def in_the_middle(text: str, longest: int) -> str:
+    """A text cut to a length in its middle, since names differ at their ends.
+
+    >>> in_the_middle("system_of_the_first_laboratory_v2", longest=16)
+    'system_o…tory_v2'
+    """
+    if len(text) <= longest:
+        return text
+    n_after = (longest - 1) // 2
+    n_before = longest - 1 - n_after
+    return f"{text[:n_before]}…{text[len(text) - n_after :]}"
 
 
 def in_one_line(error: BaseException) -> str:

@@ -15,12 +15,11 @@ _PARTS_OF_NAMES = "/\\_- "
 _SHORTEST_START = 8
 """Characters that names share at their start before these are left out."""
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-# Control characters, lone surrogates, and separators of lines and paragraphs.
-_HIDDEN_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
-# They turn the direction of what follows, also beyond the name itself.
-_TURNING = frozenset(
-    "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)
+# Control characters; marks without width, which tell ids apart unseen or turn the
+# direction of what follows; lone surrogates; separators of lines and paragraphs.
+_HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Letters to Unicode, and blank on a screen.
+_BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
 
 
 def literal(text: str) -> str:
@@ -34,7 +33,7 @@ def literal(text: str) -> str:
     red \x1b[31m, two\nlines, \u202eturned
     """
     # Most texts have nothing of the kind.
-    if text.isprintable():
+    if text.isprintable() and _BLANK_LETTERS.isdisjoint(text):
         return text
     return "".join(_visible(char) for char in text)
 
@@ -42,23 +41,22 @@ def literal(text: str) -> str:
 def _visible(char: str) -> str:
     if char in _NAMED:
         return _NAMED[char]
-    if unicodedata.category(char) in _HIDDEN_CATEGORIES or char in _TURNING:
+    if unicodedata.category(char) in _HIDDEN_CATEGORIES or char in _BLANK_LETTERS:
         code = ord(char)
+        if code > 0xFFFF:
+            return f"\\U{code:08x}"
         return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
     return char
 
 
-def in_the_middle(text: str, longest: int) -> str:
-    """A text cut to a length in its middle, since names differ at their ends.
+def literal_lines(text: str) -> str:
+    r"""The same for a text of several lines, of which each is shown as it is.
 
-    >>> in_the_middle("system_of_the_first_laboratory_v2", longest=16)
-    'system_o…tory_v2'
+    >>> print(literal_lines("two lines,\nof which one is \x1b[31m red"))
+    two lines,
+    of which one is \x1b[31m red
     """
-    if len(text) <= longest:
-        return text
-    n_after = (longest - 1) // 2
-    n_before = longest - 1 - n_after
-    return f"{text[:n_before]}…{text[len(text) - n_after :]}"
+    return "\n".join(map(literal, text.split("\n")))
 
 
 def without_common_start(names: Sequence[str]) -> dict[str, str]:

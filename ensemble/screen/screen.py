@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text, TextType
 
 from ensemble.screen import streams
+from ensemble.screen.literal import literal_lines
 from ensemble.screen.tables import LiteralTable, least_width
 
 WIDTH_WITHOUT_TERMINAL = 240
@@ -46,6 +47,8 @@ class Screen(Console):
         for item in objects:
             if isinstance(item, LiteralTable):
                 self._print_table(item)
+            elif isinstance(item, (str, Text)):
+                super().print(Text(literal_lines(str(item))), **options)
             else:
                 super().print(item, **options)
 
@@ -79,11 +82,12 @@ class Screen(Console):
         if self._has_width:
             super().print(Text(self._wrapped(text)))
         else:
-            super().print(Text(text), soft_wrap=True)
+            super().print(Text(literal_lines(text)), soft_wrap=True)
 
     def _wrapped(self, text: str) -> str:
         """A text in lines of this width, without a number parted from its percent."""
-        together = text.replace(" %", "\u00a0%")
+        # Names stand in sentences, too; the sentences part their own lines.
+        together = literal_lines(text).replace(" %", "\u00a0%")
         lines = [
             textwrap.fill(
                 line, self.width, break_long_words=False, break_on_hyphens=False

@@ -11,7 +11,8 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from ensemble.screen.literal import in_the_middle, literal
+from base_models.errors import in_the_middle
+from ensemble.screen.literal import literal
 
 _NO_LIMIT = 10_000
 _SHORTEST_NAME = 12

@@ -84,3 +84,9 @@ def fit_small_stack(folder: Path) -> None:
     assert code == 0, said
     code, _, said = call("fit_meta", "--artifacts", folder / "trained")
     assert code == 0, said
+
+
+def link_corpus(corpus: Path, folder: Path) -> None:
+    """Let a folder have all that a corpus has; what is written there is its own."""
+    for path in corpus.iterdir():
+        (folder / path.name).symlink_to(path)

@@ -21,6 +21,8 @@ from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, nearest_name, some
 from base_models.scales import LabelScales, Scale
 
+MAX_ASPECTS = 100
+"""Columns that are rated at once."""
 _BEGINS_WITH_NUMBER = re.compile(r"[+-]?[.,]?[0-9]")
 _NUMBER_AT_THE_END = re.compile(r"_?[0-9]+$")
 
@@ -49,7 +51,7 @@ def choose_aspects(
     Raises
     ------
     UsageError
-        when a requested column is not there.
+        when a requested column is not there, or there are more than `MAX_ASPECTS`.
     """
     not_rated = {*CLIP_COLUMNS, "prompt_id"}
     candidates = [name for name in table.columns if name not in not_rated]
@@ -83,7 +85,19 @@ def choose_aspects(
         aspect = without_scale(name)
         # Two columns that differ in the scale alone keep their names in full.
         named[name if aspect in named or aspect in CLIP_COLUMNS else aspect] = name
-    return named
+    return _check_number(named, path)
+
+
+def _check_number(column_of: dict[str, str], path: Path) -> dict[str, str]:
+    """Refuse more aspects than a listening test asks for: each has work of its own."""
+    if len(column_of) > MAX_ASPECTS:
+        raise UsageError(
+            f"{path} has {len(column_of):,} columns that may be ratings "
+            f"({some(column_of.values())}); at most {MAX_ASPECTS} are rated at once. "
+            "Name those that are (--aspects); where each is one rater's, say --format "
+            "raters-in-columns."
+        )
+    return column_of
 
 
 def _holds_a_number(cells: Iterable[str]) -> bool:
@@ -147,7 +161,7 @@ def _check_requested(
     }
     absent = [name for name in column_of.values() if name not in candidates]
     if not absent:
-        return column_of
+        return _check_number(column_of, path)
     near = nearest_name(absent[0], candidates)
     hint = f" Did you mean '{near}'?" if near else ""
     raise UsageError(

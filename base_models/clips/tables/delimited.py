@@ -14,6 +14,7 @@ from base_models.clips.tables.encoding import read_any_text
 from base_models.clips.tables.formulas import original_cell
 from base_models.clips.tables.grid import Grid, counted
 from base_models.clips.tables.header import is_known_name
+from base_models.clips.tables.limits import MAX_CELLS, MAX_ROWS, check_extent
 from base_models.clips.tables.separators import (
     rows_of,
     sample_of,
@@ -170,10 +171,15 @@ def _parse(
     # The lines of rows that have several.
     broken: list[tuple[int, int]] = []
     last_line = 0
+    n_cells = 0
     for cells in reader:
         first_line = last_line + 1
         last_line = reader.line_num
         grid.rows.append(cells)
+        n_cells += len(cells)
+        # Here, as a file that cannot be read should not be read to its end.
+        if n_cells > MAX_CELLS or len(grid.rows) > MAX_ROWS:
+            check_extent(grid.path, len(grid.rows), max(map(len, grid.rows)))
         grid.numbers.append(first_line)
         if last_line > first_line:
             broken.append((first_line, last_line))

@@ -13,6 +13,7 @@ import codecs
 import re
 from pathlib import Path
 
+from base_models.clips.tables.limits import check_bytes
 from base_models.clips.text_table import check_is_file
 from base_models.errors import UsageError, machine_fault
 
@@ -49,10 +50,12 @@ def read_any_text(path: Path) -> tuple[str, str]:
     Raises
     ------
     UsageError
-        when the file is missing, not a regular file, empty, unreadable, in no encoding
+        when the file is missing, not a regular file, empty, too large (see
+        `base_models.clips.tables.limits`), unreadable, in no encoding
         that is known (naming line and column of the first broken byte), or holds a NUL.
     """
     check_is_file(path)
+    check_bytes(path, path.stat().st_size)
     try:
         data = path.read_bytes()
     except OSError as error:

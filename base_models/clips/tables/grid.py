@@ -18,6 +18,7 @@ from base_models.clips.tables.header import (
     names_of_two_rows,
     names_without_header,
 )
+from base_models.clips.tables.limits import check_extent
 from base_models.clips.tables.notation import (
     answers_in_plain_form,
     in_plain_form,
@@ -71,11 +72,13 @@ class Grid:
         Raises
         ------
         UsageError
-            when a name stands twice, or rows have more or fewer cells than the header.
+            when a name stands twice, rows have more or fewer cells than the header, or
+        the table is too large.
         """
         self._drop_blank_rows()
         if not self.rows:
             return TextTable({}, [], unit=self.unit)
+        check_extent(self.path, len(self.rows), max(map(len, self.rows)))
         names = self._take_header()
         names = self._fit_widths(names)
 

@@ -20,6 +20,7 @@ from base_models.clips.tables.header import (
     identifies_clips,
     is_known_name,
 )
+from base_models.clips.tables.limits import check_extent
 from base_models.clips.text_table import TextTable, as_text
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json
@@ -105,6 +106,7 @@ def _of_records(
     names: dict[str, None] = {}
     for record in records:
         names.update(dict.fromkeys(record))
+    check_extent(path, len(records), len(names))
 
     cells = [[as_text(record.get(name)) for record in records] for name in names]
     columns = dict(zip(column_names(list(names), path), cells, strict=True))
@@ -209,6 +211,7 @@ def _of_columns(value: dict[str, list[object]], path: Path) -> TextTable:
             f"{path}: the columns differ in length: '{longest}' has "
             f"{lengths[longest]} values, '{shortest}' {lengths[shortest]}."
         )
+    check_extent(path, max(lengths.values()), len(lengths))
     names = column_names(list(value), path)
     columns = {
         name: [as_text(cell) for cell in cells]

@@ -12,19 +12,28 @@ from base_models.clips.parquet.embedded_audio import (
     embedded_columns,
 )
 from base_models.clips.tables.header import column_names
+from base_models.clips.tables.limits import check_bytes, check_extent
 from base_models.clips.text_table import TextTable, as_text
-from base_models.errors import ClipError, UsageError, machine_fault, some
+from base_models.errors import (
+    ClipError,
+    UsageError,
+    in_one_line,
+    machine_fault,
+    some,
+)
 from base_models.optional_libraries import LazyLibrary
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 else:
     pa = LazyLibrary("pyarrow")
+    pc = LazyLibrary("pyarrow.compute")
     pq = LazyLibrary("pyarrow.parquet")
 
-MAX_ROWS = 10_000_000
-"""A Parquet file that declares more rows is not read."""
+_ROWS_AT_ONCE = 64
+"""Rows of lists and the like that are read before their size is known."""
 
 
 def read_parquet(path: Path) -> TextTable:
@@ -36,23 +45,18 @@ def read_parquet(path: Path) -> TextTable:
     Raises
     ------
     UsageError
-        when it is no readable Parquet file, declares more than `MAX_ROWS` rows, or
-        holds values that have no text.
+        when it is no readable Parquet file, is larger than
+        `base_models.clips.tables.limits` allow, or holds values that have no text.
     """
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
         # A small file can declare more rows than fit in memory.
-        if file.metadata.num_rows > MAX_ROWS:
-            raise UsageError(
-                f"{path} declares {file.metadata.num_rows:,} rows; "
-                f"more than {MAX_ROWS:,} are not read."
-            )
+        check_extent(path, file.metadata.num_rows, file.metadata.num_columns)
         audio = _embedded_audio(file.schema_arrow, path)
-        table = _read_all_but_audio(file, audio)
+        table = _read_all_but_audio(path, audio)
     except (pa.ArrowException, OSError) as error:
-        first_line = str(error).splitlines()[0]
         raise machine_fault(error, path) or UsageError(
-            f"{path} is not a readable Parquet file ({first_line})."
+            f"{path} is not a readable Parquet file ({in_one_line(error)})."
         ) from error
 
     names = column_names(table.column_names, path)
@@ -134,18 +138,66 @@ def _embedded_audio(schema: pa.Schema, path: Path) -> AudioColumn | None:
     return audio
 
 
-def _read_all_but_audio(file: pq.ParquetFile, audio: AudioColumn | None) -> pa.Table:
+def _read_all_but_audio(path: Path, audio: AudioColumn | None) -> pa.Table:
     """All columns, but of the audio files only their names.
 
     Their bytes may be many gigabytes, and are read when a clip is.
+
+    Raises
+    ------
+    UsageError
+        when the text of all cells is larger than `limits.MAX_BYTES`.
     """
+    schema = pq.read_schema(path)
+    column_names(schema.names, path)
+    # A word of these is held once, in however many rows it stands.
+    words = [field.name for field in schema if _is_text(field.type)]
+    file = pq.ParquetFile(path, read_dictionary=words, page_checksum_verification=True)
+    nested = [field.name for field in schema if pa.types.is_nested(field.type)]
+    flat = [name for name in schema.names if name not in nested]
+    if audio is not None:
+        nested = [name for name in nested if name != audio.name]
+        flat = [name for name in flat if name != audio.name]
+
+    everything = len(flat) == len(schema.names)
+    table = file.read(columns=None if everything else flat)
+    check_bytes(path, sum(map(_n_bytes, table.columns)))
+    for name in nested:
+        column = _read_in_parts(file, name, path)
+        table = table.append_column(name, column)
     if audio is None:
-        return file.read()
-    names = [name for name in file.schema_arrow.names if name != audio.name]
-    table = file.read(columns=names)
+        return table.select(schema.names)
+
     file_names: list[str] = [""] * file.metadata.num_rows
     if audio.name_path:
-        column = file.read(columns=[audio.name_path]).column(0)
-        cells = column.to_pylist()
+        cells = _read_in_parts(file, audio.name_path, path).to_pylist()
         file_names = [(cell or {}).get("path") or "" for cell in cells]
+    kept = [name for name in schema.names if name != audio.name]
+    table = table.select(kept)
     return table.append_column(audio.name, pa.array(file_names, pa.string()))
+
+
+def _read_in_parts(file: pq.ParquetFile, name: str, path: Path) -> pa.ChunkedArray:
+    """A column of lists and the like, a few rows of which may already be large."""
+    parts = []
+    n_bytes = 0
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[name]):
+        n_bytes += batch.nbytes
+        check_bytes(path, n_bytes)
+        parts.append(batch.column(0))
+    return pa.chunked_array(parts) if parts else file.read(columns=[name]).column(0)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _n_bytes(column: pa.ChunkedArray) -> int:
+    """How many bytes the cells of a column have, a word as often as it stands there."""
+    if not pa.types.is_dictionary(column.type) or not _is_text(column.type.value_type):
+        return int(column.nbytes)
+    n_bytes = 0
+    for cells in column.chunks:
+        lengths = pc.binary_length(cells.dictionary)
+        n_bytes += pc.sum(lengths.take(cells.indices)).as_py() or 0
+    return n_bytes

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 import python_calamine as calamine
 
+from base_models.clips.tables import limits
 from base_models.clips.tables.grid import Grid, counted
 from base_models.clips.tables.header import identifies_clips, is_known_name
 from base_models.clips.text_table import TextTable
@@ -25,7 +26,6 @@ from base_models.errors import UsageError, machine_fault, some
 
 MAX_UNPACKED = 1 << 29
 """A spreadsheet that unpacks to more bytes is not read."""
-MAX_CELLS = 20_000_000
 """A sheet with more cells, empty ones included, is not read."""
 
 _CHUNK = 1 << 20
@@ -248,10 +248,10 @@ def _check_member(path: Path, name: str, data: bytes) -> None:
         for letters, digits in set(_CELL.findall(data)):
             last_row = max(last_row, int(digits))
             last_column = max(last_column, _column_number(letters))
-    if last_row * last_column > MAX_CELLS:
+    if last_row * last_column > limits.MAX_CELLS:
         raise UsageError(
             f"{path}: a sheet has {last_row:,} rows and {last_column:,} columns, more "
-            f"than {MAX_CELLS:,} cells; delete the cells far from the table."
+            f"than {limits.MAX_CELLS:,} cells; delete the cells far from the table."
         )
 
 

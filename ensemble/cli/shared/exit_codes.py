@@ -17,10 +17,12 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from base_models.errors import (
+    LONGEST_NAME,
     DamagedArtifact,
     MachineFault,
     StackedMOSError,
     final_name,
+    in_the_middle,
     machine_fault,
     some,
 )
@@ -64,6 +66,9 @@ _RESTORE = (
     "what made it again."
 )
 _MAX_LISTED_CLIPS = 50
+_LONGEST_REASON = 290
+LONGEST_ERROR = 490
+"""Characters of an error; those in its middle are left out, since cures come last."""
 
 
 def run_command(
@@ -172,6 +177,7 @@ def fail(message: str, code: int) -> int:
 
     With ``--json -``, standard output says it as well.
     """
+    message = in_the_middle(literal(message), LONGEST_ERROR)
     streams.write_notes(f"error: {message}")
     _put_awaited_json(message, code)
     return code
@@ -186,7 +192,8 @@ def _put_awaited_json(message: str, code: int) -> None:
     # Imported late, as writing JSON imports pandas.
     from ensemble.cli.shared.output.json_document import json_document
 
-    error = {"code": code, "message": literal(message)}
+    text = in_the_middle(literal(message), LONGEST_ERROR)
+    error = {"code": code, "message": text}
     try:
         streams.put_bytes(json_document({"error": error}, command))
     except OSError:
@@ -259,7 +266,8 @@ def say_set_aside(set_aside: Sequence[SetAside], file: str | None = None) -> int
     say_problem(f"{len(set_aside)} clip{plural} set aside:")
     most = len(set_aside) if streams.is_verbose() else _MAX_LISTED_CLIPS
     for clip in set_aside[:most]:
-        say_problem(f"  {clip.clip_id}: {clip.reason}")
+        name = in_the_middle(clip.clip_id, LONGEST_NAME)
+        say_problem(f"  {name}: {in_the_middle(clip.reason, _LONGEST_REASON)}")
     if len(set_aside) > most:
         where = f"{file} has all" if file else "-v names all"
         say_problem(f"  and {len(set_aside) - most} more ({where})")

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
+from base_models.errors import in_the_middle
 from ensemble.screen import streams
-from ensemble.screen.literal import in_the_middle, literal
+from ensemble.screen.literal import literal
 from ensemble.screen.screen import Screen
 from ensemble.screen.tables import LiteralTable
 
@@ -169,3 +170,30 @@ def test_a_note_is_broken_at_words_on_a_terminal_alone(monkeypatch, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5
     assert all(len(line) <= 40 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("S000\u200b", r"S000\u200b"),
+        ("a\u00adb", r"a\xadb"),
+        ("tag\U000e0041", r"tag\U000e0041"),
+        ("blank\u3164", r"blank\u3164"),
+        ("a\u202eb", r"a\u202eb"),
+        ("a\x1b[41mb", r"a\x1b[41mb"),
+    ],
+)
+def test_what_cannot_be_seen_is_written_out_in_tables_titles_and_sentences(name, seen):
+    assert literal(name) == seen
+    file = io.StringIO()
+    screen = Screen(file=file, width=80)
+    table = LiteralTable(title=f"of {name}", caption=f"below {name}")
+    table.add_column("name")
+    table.add_row(name)
+    screen.print(table)
+    screen.paragraph(f"first line\nof {name}")
+    screen.print(f"said of {name}")
+    screen.print(Text(f"as text {name}"))
+    text = file.getvalue()
+    assert text.count(seen) == 6
+    assert all(char == "\n" or char.isprintable() for char in text)

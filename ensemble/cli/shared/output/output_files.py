@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -80,7 +81,8 @@ def check_outputs(
     for word in inputs:
         if word:
             files = [Path(word), *_files_of(word)]
-            read |= {file.resolve() for file in files}
+            # Unlike resolve, it takes a link to itself for a place like any other.
+            read |= {Path(os.path.realpath(file)) for file in files}
 
     written: dict[Path | str, tuple[str, str]] = {}
     for option, name in outputs.items():
@@ -97,7 +99,7 @@ def check_outputs(
         # An empty variable of a shell would be no output, without a word.
         if not name:
             raise UsageError(f"{option} takes a file; got ''.")
-        place = Path(name).resolve()
+        place = Path(os.path.realpath(name))
         if place.is_dir():
             raise UsageError(f"{option} takes a file; {name} is a folder.")
         if place in read and place.is_file():

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from base_models.errors import in_the_middle
 from base_models.files import atomic_write, nan_to_none, write_json
 from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import Screen, say
 from ensemble.cli.shared.output.output_files import STDOUT, put_json
-from ensemble.screen.literal import in_the_middle
 from ensemble.screen.streams import is_stdout_taken, put_bytes, put_line
 from ensemble.screen.tables import LiteralTable
 

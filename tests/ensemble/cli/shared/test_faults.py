@@ -12,6 +12,7 @@ import pytest
 from commands import PRESET, call, refused, start, wait_until
 
 from base_models.config import BaseConfig
+from base_models.errors import UsageError
 from ensemble.cli.shared.exit_codes import run_command
 
 pytestmark = pytest.mark.usefixtures("finished")
@@ -23,6 +24,20 @@ def limit():
     A checkpoint has a million; what measures coverage writes a quarter of that.
     """
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+
+
+@pytest.mark.parametrize("word", ["x" * 100_000, "a\nb\x1b[41m" * 10_000])
+def test_an_error_is_one_line_of_at_most_500_characters(capsys, word):
+    def refuse(argv):
+        raise UsageError(f"'{word}' is no name. The cure comes last.")
+
+    assert run_command(refuse, []) == 2
+    said = capsys.readouterr().err
+    assert len(said) <= 500
+    assert said.count("\n") == 1
+    assert said.startswith("error: '")
+    assert said.endswith("' is no name. The cure comes last.\n")
+    assert "\x1b" not in said
 
 
 def test_a_full_disk_is_one_line_and_the_rerun_finishes(place, monkeypatch):
