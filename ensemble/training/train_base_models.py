@@ -22,6 +22,7 @@ from base_models.errors import (
     UsageError,
     some,
 )
+from ensemble.cluster.needs import NeededEncoder, Needs
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import (
     FINGERPRINTS,
@@ -226,6 +227,7 @@ def train_base_models(
                 "fit_base trains it again."
             )
 
+    needs = _needs(plan) if engine != LOCAL and unfinished else Needs()
     found = train_runs(
         unfinished,
         TRAINING_ERRORS,
@@ -233,6 +235,7 @@ def train_base_models(
         watch=watch,
         engine=engine,
         shared=root,
+        needs=needs,
     )
     failed |= found
     _point(plan, workspace, failed)
@@ -242,6 +245,23 @@ def train_base_models(
         trained=tuple(run.name for run in unfinished if run.name not in failed),
         failed={name: str(error) for name, error in failed.items()},
     )
+
+
+def _needs(plan: TrainingPlan) -> Needs:
+    """What a worker must have to train the runs of a plan."""
+    from base_models.encoders import load_encoder
+
+    encoders: dict[NeededEncoder, None] = {}
+    for run in plan.runs:
+        words = [run.audio_encoder]
+        if any(plan.rated.needs_text) and not run.config.audio_only:
+            words.append(run.text_encoder)
+        for word in words:
+            # The plan has loaded them, so that this reads nothing.
+            encoder = load_encoder(word, device=plan.device, mono=run.config.mono)
+            encoders[NeededEncoder.of(encoder, word, run.device)] = None
+    audio = plan.rated.frame["audio"]
+    return Needs(tuple(encoders), audio_of=lambda piece: audio)
 
 
 def _point(
@@ -341,16 +361,19 @@ def _embed(
         # On an engine many workers fill the store that they share.
         if compute.engine != LOCAL:
             text_word = setups[preset].text_encoder if text else None
-            embed_chunks(
-                rated.frame,
-                store,
-                (setups[preset].audio_encoder, text_word),
-                device=compute.device,
-                engine=compute.engine,
-                placeholder=placeholder,
-                mono=audio.mono,
+            filled.append(
+                embed_chunks(
+                    rated.frame,
+                    store,
+                    (setups[preset].audio_encoder, text_word),
+                    encoders=(audio, text),
+                    device=compute.device,
+                    engine=compute.engine,
+                    placeholder=placeholder,
+                    on_progress=on_embed,
+                )
             )
-        # After an engine this encodes nothing, but names the clips that it cannot use.
+            continue
         filled.append(
             fill_clips(
                 rated.frame,
