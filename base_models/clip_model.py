@@ -28,7 +28,14 @@ from base_models.encoders.embed import (
     placeholder_for,
 )
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import DamagedArtifact, UsageError, in_one_line, one_of
+from base_models.errors import (
+    MISFITS,
+    DamagedArtifact,
+    StackedMOSError,
+    UsageError,
+    in_short,
+    one_of,
+)
 from base_models.file_checks.stored_config import StoredConfig
 from base_models.files import Artifact, atomic_write, seal
 from base_models.frame_range import FrameRange
@@ -44,15 +51,6 @@ RANGE = "range.safetensors"
 """File with how far its training clips lie from each other."""
 KINDS = ("audio", "text")
 """Of encoders."""
-_MISFITS = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-)
-"""What parts of a model raise that do not fit each other."""
 
 _STORED_AS = "stored_as"
 _USUAL_DTYPE = "float16"
@@ -370,9 +368,11 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
             )
             model._read_model(artifact, prefix)
             model._read_range(artifact, prefix)
-        except _MISFITS as error:
+        except StackedMOSError:
+            raise
+        except MISFITS as error:
             raise DamagedArtifact(
-                f"{source}: not a base model of this version ({in_one_line(error)})."
+                f"{source}: not a base model of this version ({in_short(error)})."
             ) from error
         return model
 
@@ -380,7 +380,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
         """Restore what is not in `CONFIG`.
 
-        A file that does not fit raises KeyError, TypeError or another of `_MISFITS`.
+        A file that does not fit raises KeyError, TypeError or another of `MISFITS`.
         """
 
     def _facts(self) -> dict[str, Any]:

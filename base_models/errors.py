@@ -15,6 +15,9 @@ from pathlib import Path
 
 from base_models.clip_status import UNREADABLE
 
+MOST_MESSAGE = 480
+"""Characters of a message about a damaged file; commands add what to do."""
+
 
 class StackedMOSError(Exception):
     """Base class of all errors that this project raises on purpose."""
@@ -62,9 +65,19 @@ class ClipError(StackedMOSError):
 
 
 class DamagedArtifact(StackedMOSError):
-    """A file of an artifact differs from its manifest, or was never finished."""
+    """A file of an artifact differs from its manifest, or was never finished.
+
+    Parameters
+    ----------
+    message : str
+        Made one line of at most `MOST_MESSAGE` characters: it may repeat what a
+        stranger wrote into the file.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(" ".join(message.splitlines()), MOST_MESSAGE))
 
 
 class MachineFault(StackedMOSError, OSError):
@@ -93,6 +106,7 @@ _TOO_MANY_FILES = (
     f"close other programs or raise the limit (ulimit -n), and {_TRY_AGAIN}"
 )
 _NO_MEMORY = f"close other programs or take a larger machine, and {_TRY_AGAIN}"
+_MAY_NOT_WRITE = f"take a place that you may write to, and {_TRY_AGAIN}"
 _LOST_DISK = f"check the disk or the network it is reached by, and {_TRY_AGAIN}"
 _CURES = {
     errno.EMFILE: _TOO_MANY_FILES,
@@ -106,10 +120,13 @@ _CURES = {
 }
 """What helps against faults of the machine, whatever was done to the file."""
 _CURES_OF_WRITING = {
-    errno.EACCES: "name a place that you may write to, or change its permissions",
-    errno.EPERM: "name a place that you may write to, or change its permissions",
-    errno.EROFS: "name a place on a disk that can be written to",
-    errno.EFBIG: "raise the largest size of a file (ulimit -f), or name another disk",
+    errno.EACCES: _MAY_NOT_WRITE,
+    errno.EPERM: _MAY_NOT_WRITE,
+    errno.EROFS: _MAY_NOT_WRITE,
+    errno.EFBIG: (
+        f"raise the largest size of a file (ulimit -f) or take another disk, and "
+        f"{_TRY_AGAIN}"
+    ),
 }
 """The same where these are faults of the machine: when a file is written."""
 
@@ -239,7 +256,9 @@ def one_of(
 
     nearest = nearest_name(str(name), known)
     hint = f" Did you mean '{nearest}'?" if nearest else ""
-    raise UsageError(f"Unknown {what} '{name}'.{hint} Known: {', '.join(known)}.")
+    raise UsageError(
+        f"Unknown {what} '{shortened(str(name), 80)}'.{hint} Known: {', '.join(known)}."
+    )
 
 
 def nearest_name(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
@@ -274,6 +293,40 @@ def some(names: Iterable[str], limit: int = 5) -> str:
     return text
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """The message of an error in one line, or the name of its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def in_short(error: BaseException, most: int = 200) -> str:
+    """The type and message of an error in one line of at most `most` characters.
+
+    For what libraries raise, whose messages may repeat a whole file.
+
+    >>> in_short(KeyError("dim")), in_short(ValueError("a\\n" * 90), most=24)
+    ("KeyError: 'dim'", 'ValueError: a a a a a a…')
+    """
+    return shortened(" ".join(f"{type(error).__name__}: {error}".split()), most)
+
+
+def shortened(text: str, most: int) -> str:
+    """The start of a text, if it has more than `most` characters.
+
+    >>> shortened("abcdef", 6), shortened("abcdefg", 6)
+    ('abcdef', 'abcde…')
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+MISFITS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What values of a file raise that are of another kind, or do not fit each other.
+
+Readers of files turn these, and no others, into `DamagedArtifact`.
+"""

@@ -18,7 +18,15 @@ import safetensors.numpy
 from numpy.typing import ArrayLike
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
-from base_models.errors import DamagedArtifact, UsageError, machine_fault, one_of, some
+from base_models.errors import (
+    MISFITS,
+    DamagedArtifact,
+    UsageError,
+    in_short,
+    machine_fault,
+    one_of,
+    some,
+)
 from base_models.files import (
     Artifact,
     atomic_write,
@@ -39,6 +47,7 @@ else:
 _METADATA_KEY = b"stackedmos"
 _FACTS_FILE = "predictions.json"
 _ARRAYS_FILE = "predictions.safetensors"
+_LISTS_OF_NAMES = ("aspects", "trained_on", "selected_on")
 
 MEAN_LABEL = "mean"
 RATINGS = "ratings"
@@ -345,10 +354,10 @@ class PredictionTable:
                 arrays["distributions"],
                 distances=arrays.get("distances"),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except MISFITS as error:
             raise DamagedArtifact(
                 f"{artifact.folder}/{prefix}{_FACTS_FILE} is not a readable prediction "
-                f"table ({error})."
+                f"table ({in_short(error)})."
             ) from error
 
     @classmethod
@@ -360,6 +369,12 @@ class PredictionTable:
         distances: np.ndarray | None,
     ) -> PredictionTable:
         """Invert `_facts`; raise ValueError, KeyError or TypeError if it cannot."""
+        for names in (clip_ids, *(facts[key] for key in _LISTS_OF_NAMES)):
+            is_list = isinstance(names, list | tuple)
+            if not is_list or not all(isinstance(name, str) for name in names):
+                raise TypeError("ids and aspects must be lists of names")
+        if not isinstance(facts["model"], str):
+            raise TypeError(f"'model' is a {type(facts['model']).__name__} and no name")
         return cls(
             model=facts["model"],
             clip_ids=tuple(clip_ids),
@@ -399,9 +414,9 @@ class PredictionTable:
             about = from_json(metadata[_METADATA_KEY], name)
             return cls._from_parquet(table, about)
         # Damaged bytes raise whatever the reader meets first.
-        except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
+        except (pa.ArrowException, OSError, *MISFITS) as error:
             raise machine_fault(error, name) or DamagedArtifact(
-                f"{name} is not a readable prediction table ({error})."
+                f"{name} is not a readable prediction table ({in_short(error)})."
             ) from error
 
     @classmethod

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from base_models.bins import ScoreBins
-from base_models.errors import UsageError, machine_fault, nearest_name, one_of
+from base_models.errors import (
+    UsageError,
+    machine_fault,
+    nearest_name,
+    one_of,
+    shortened,
+)
 from base_models.files import sha256, to_json
 from base_models.mono_rules import MIX, MONO_RULES
 
@@ -221,7 +227,8 @@ def _single_settings(
             names = ", ".join(f"bins.{item.name}" for item in fields(ScoreBins))
             raise UsageError(
                 f"{source}: 'bins' is a group of settings and not one value; got "
-                f"{value!r}. Set {names} one by one, e.g. bins.grid=endpoints."
+                f"{shortened(repr(value), 80)}. Set {names} one by one, e.g. "
+                "bins.grid=endpoints."
             )
 
 
@@ -242,7 +249,7 @@ def _unknown_key(
         plain = [name for name in known if "." not in name]
         inner = [name.partition(".")[2] for name in known if "." in name]
         cure = f"Known: {', '.join(plain)}, bins.{'|'.join(inner)}."
-    return f"{source}: unknown key '{key}'. {cure}"
+    return f"{source}: unknown key '{shortened(key, 80)}'. {cure}"
 
 
 def _checked_value(
@@ -267,7 +274,8 @@ def _checked_value(
     # The exact type, because isinstance would take True for an integer.
     if type(value) is not type(current):
         raise UsageError(
-            f"{source}: '{key}' must be {TYPE_WORDS[type(current)]}; got {value!r}."
+            f"{source}: '{key}' must be {TYPE_WORDS[type(current)]}; got "
+            f"{shortened(repr(value), 80)}."
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{source}: '{key}' must be finite; got {value}.")

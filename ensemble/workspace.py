@@ -32,10 +32,12 @@ from typing import Any
 
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import (
+    Artifact,
     atomic_write,
     from_guarded_json,
     guarded_json,
     is_inside,
+    is_sealed,
     read_bytes,
     remove_stale_lock,
     sweep,
@@ -50,7 +52,7 @@ STACK_ROLE = "stack"
 """What the manifest of a stack's folder calls it."""
 POINTERS = {BASE_MODELS: {"data", "runs"}, STACK: {"folder", "demo"}}
 """Keys that each pointer must have."""
-_LATER_KEYS = {BASE_MODELS: {"table", "folds"}, STACK: {"manifest"}}
+_LATER_KEYS = {BASE_MODELS: {"table", "folds"}, STACK: set()}
 """Keys that older pointers do not have."""
 _LOCKED_PARTS = ("base", "tables")
 _PARTS = (*_LOCKED_PARTS, "data", "meta", "embeddings", "fingerprints")
@@ -145,6 +147,24 @@ class Workspace:
                 f"{path} does not say what was made last; run `{command}` again."
             )
         return pointer
+
+    def last_stack(self, command: str) -> Path:
+        """The folder of the stack that was made last.
+
+        Parameters
+        ----------
+        command : str
+            As in `latest`.
+
+        Raises
+        ------
+        UsageError, DamagedArtifact
+            As in `latest`; the latter also when the folder holds another stack.
+        """
+        folder = self.root / self.latest(STACK, command)["folder"]
+        if is_sealed(folder):
+            Artifact(folder, STACK_ROLE, folder.name)
+        return folder
 
     def sweep(self) -> None:
         """Remove what killed writers left behind; what living ones write stays."""

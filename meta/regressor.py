@@ -16,7 +16,7 @@ from scipy import stats
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.errors import DamagedArtifact, UsageError, one_of
+from base_models.errors import MISFITS, DamagedArtifact, UsageError, in_short, one_of
 from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array, layout_of
 from meta.columns.missing_predictions import fill_missing
@@ -566,9 +566,9 @@ class MetaRegressor(BaseEstimator):
             restore(model, facts, arrays, estimators)
             restore_range(model, facts, arrays)
             return model
-        except (KeyError, TypeError, ValueError) as error:
+        except MISFITS as error:
             raise DamagedArtifact(
-                f"The stored stack is damaged ({error!r})."
+                f"The stored stack is damaged ({in_short(error)})."
             ) from error
 
     def new_learner(self) -> Learner:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from base_models.errors import DamagedArtifact, UsageError, some
+from base_models.errors import MISFITS, DamagedArtifact, UsageError, in_short, some
 from meta.columns.feature_table import Layout
 from meta.cross_fit import CrossFit
 from meta.learners import LEARNERS
@@ -18,6 +18,8 @@ from meta.uncertainty.clip_range import ClipRange
 from meta.uncertainty.disagreement import Disagreement
 from meta.uncertainty.system_error import SystemLevelError
 
+MOST_ASPECTS = 1_000
+"""As many as a base model may have."""
 SKLEARN = "scikit-learn"
 """What a saved stack calls its learner where that is a scikit-learn regressor."""
 
@@ -99,9 +101,9 @@ def restore(
         when a fact or array is missing or does not fit the others.
     """
     regressor.layout_ = Layout.from_json(facts["layout"])
-    regressor.aspects_ = tuple(facts["aspects"])
-    regressor.fitted_on_ = tuple(facts["fitted_on"])
-    regressor.warnings_ = list(facts["warnings"])
+    regressor.aspects_ = tuple(_names(facts["aspects"], "aspects", MOST_ASPECTS))
+    regressor.fitted_on_ = tuple(_names(facts["fitted_on"], "clips"))
+    regressor.warnings_ = _texts(facts["warnings"], "warnings")
 
     sigmas = np.array(facts["residual_sigma"], dtype=np.float64)
     positive = np.isfinite(sigmas) & (sigmas > 0)
@@ -169,6 +171,27 @@ def restore(
         regressor.learner = kind(**params)
 
 
+def _texts(values: Any, what: str) -> list[str]:
+    """A list of texts from a file, or a TypeError."""
+    if not isinstance(values, list) or not all(
+        isinstance(text, str) for text in values
+    ):
+        raise TypeError(f"{what} must be a list of texts")
+    return list(values)
+
+
+def _names(values: Any, what: str, most: int | None = None) -> list[str]:
+    """A list of different names, at least one and at most `most`, or an error."""
+    names = _texts(values, what)
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"{what} must be different names, at least one")
+    if most is not None and len(names) > most:
+        raise ValueError(
+            f"there are {len(names):,} {what}, and at most {most:,} may be"
+        )
+    return names
+
+
 def restore_range(
     regressor: Any, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
@@ -233,9 +256,10 @@ def restore_cross_fits(
         for known in found:
             if known is not None and not fitted_on.issuperset(known.ids):
                 raise ValueError("a clip was not fitted on")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise DamagedArtifact(
-            f"The learners of the stack's folds are damaged ({error!r}); fit it again."
+            f"The learners of the stack's folds are damaged ({in_short(error)}); fit "
+            "it again."
         ) from error
     regressor.cross_fits_ = found
 

@@ -18,7 +18,7 @@ from ensemble.server.rating.settings import RatingSettings
 from ensemble.server.settings import ServerSettings
 
 SECONDS = 0.6
-SYSTEMS = ("v1", "v2", "v2")
+SYSTEMS = ("oldest", "newest", "newest")
 PROMPTS = ("slow piano", "slow piano", "a fast <b>drum</b> & bass tune")
 
 

@@ -124,7 +124,7 @@ def test_base_models_of_the_demo(demo):
         folder = demo / run["folder"]
         epochs = json.loads((folder / "history.json").read_text())
         for epoch in epochs:
-            epoch.pop("seconds")
+            epoch.pop("seconds", None)
         said = pd.read_parquet(folder / "predictions-test.parquet")
         values[run["name"]] = {
             "history": epochs,

@@ -20,7 +20,8 @@ LEVELS = {
     "base_models": [
         {"clip_status"},
         {"errors"},
-        {"optional_libraries", "file_checks"},
+        {"optional_libraries"},
+        {"file_checks"},
         {
             "bins",
             "devices",

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from base_models.clips.audio_files.apart.decoding_process import ask
-from base_models.clips.audio_files.containers.check_container import check_container
 from base_models.clips.audio_files.decoder import MIN_SECONDS
 from base_models.clips.audio_files.levels import Levels
 from base_models.clips.audio_files.open_file import MAX_HELD, naming, regular_file
@@ -239,8 +238,9 @@ def content_hash(path: str | os.PathLike[str]) -> str:
         When the file is missing, not a regular file, empty or unreadable.
     """
     name = os.fspath(path)
-    with regular_file(name) as (handle, size), naming(name):
+    with regular_file(name) as (handle, size):
         if size > MAX_HELD:
             # What is no audio is refused before all of it is read.
-            check_container(handle, size)
-        return content_key(name, handle)
+            ask("measure", name)
+        with naming(name):
+            return content_key(name, handle)

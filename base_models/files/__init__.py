@@ -28,6 +28,7 @@ from base_models.files.json_values import (
     to_json,
 )
 from base_models.files.locks import locked, remove_stale_lock
+from base_models.files.logs import LOG, append_to_log, log_line
 from base_models.files.patterns import WILDCARD, matching_paths
 from base_models.files.reading import MAX_BYTES, read_bytes, read_json
 from base_models.files.replacement import replace_folder, write_artifact
@@ -35,10 +36,12 @@ from base_models.files.temporaries import sweep, temporary_sibling
 from base_models.files.writing import atomic_write, write_json
 
 __all__ = [
+    "LOG",
     "MANIFEST",
     "MAX_BYTES",
     "WILDCARD",
     "Artifact",
+    "append_to_log",
     "atomic_write",
     "from_guarded_json",
     "from_json",
@@ -46,6 +49,7 @@ __all__ = [
     "is_inside",
     "is_sealed",
     "locked",
+    "log_line",
     "manifest_of",
     "matching_paths",
     "nan_to_none",

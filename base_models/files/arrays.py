@@ -10,6 +10,11 @@ import numpy as np
 import safetensors.numpy
 
 from base_models.errors import DamagedArtifact, machine_fault
+from base_models.file_checks.parquet_size import (
+    check_declared_size,
+    text_columns,
+    written_out,
+)
 from base_models.file_checks.tensor_header import check_header_size
 from base_models.files.writing import atomic_write
 from base_models.optional_libraries import LazyLibrary
@@ -38,12 +43,25 @@ def parse_parquet(data: bytes) -> pa.Table:
     Raises
     ------
     ArrowException, OSError or ValueError
-        when the bytes are damaged.
+        when the bytes are damaged, or stand for more than fits in memory.
     """
+    options = {"page_checksum_verification": True, "pre_buffer": False}
+    with pq.ParquetFile(pa.BufferReader(data), **options) as file:
+        check_declared_size(file)
+        schema = file.schema_arrow
+        texts = text_columns(file)
+
+    # Each distinct text once: what all of them come to is known before it is written
+    # out.
     with pq.ParquetFile(
-        pa.BufferReader(data), page_checksum_verification=True, pre_buffer=False
+        pa.BufferReader(data), read_dictionary=texts, **options
     ) as file:
-        return file.read(use_threads=False)
+        table = file.read(use_threads=False)
+    for name in texts:
+        at = schema.get_field_index(name)
+        field = schema.field(at)
+        table = table.set_column(at, field, written_out(table.column(at), field.type))
+    return table
 
 
 def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:

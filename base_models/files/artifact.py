@@ -22,8 +22,9 @@ from base_models.files.json_values import (
     from_json,
     guarded_json,
     sha256,
+    to_json,
 )
-from base_models.files.reading import read_bytes
+from base_models.files.reading import MAX_BYTES, MAX_JSON_BYTES, read_bytes
 from base_models.files.temporaries import put_back
 from base_models.files.writing import atomic_write
 
@@ -193,11 +194,51 @@ class Artifact:
         """Names of the files, relative to the folder."""
         return list(self.facts["files"])
 
-    def read(self, name: str) -> bytes:
-        """Read one file and check its bytes against the manifest."""
+    @property
+    def root_hash(self) -> str:
+        """One SHA-256 for all files, by their names and the hashes that they must have.
+
+        Whoever knows it from elsewhere need not trust who could write the manifest.
+        """
+        return sha256(to_json(self.facts["files"]))
+
+    def check_root_hash(self, expected: str) -> None:
+        """Refuse any other artifact than the one whose `root_hash` is known.
+
+        Parameters
+        ----------
+        expected : 64 hexadecimal digits
+
+        Raises
+        ------
+        UsageError
+            when these are not 64 hexadecimal digits.
+        DamagedArtifact
+            when the artifact has another one.
+        """
+        known = expected.strip().lower()
+        if not re.fullmatch("[0-9a-f]{64}", known):
+            raise UsageError(
+                f"A SHA-256 is 64 hexadecimal digits; got {ascii(expected)[:80]}. "
+                "inspect_stack prints that of a stack."
+            )
+        if known != self.root_hash:
+            raise DamagedArtifact(
+                f"{self.folder} is not what is expected: its SHA-256 is "
+                f"{self.root_hash}, and {known} was asked for. Nothing was loaded."
+            )
+
+    def read(self, name: str, max_bytes: int = MAX_BYTES) -> bytes:
+        """Read one file and check its bytes against the manifest.
+
+        Parameters
+        ----------
+        name : as the manifest lists it
+        max_bytes : see `base_models.files.read_bytes`
+        """
         if name not in self.facts["files"]:
             raise DamagedArtifact(f"{self.folder} has no file {name} in its manifest.")
-        data = read_bytes(self.folder / name, within=self.folder)
+        data = read_bytes(self.folder / name, max_bytes, within=self.folder)
         if sha256(data) != self.facts["files"][name]:
             raise DamagedArtifact(
                 f"{self.folder / name} was changed after it was written "
@@ -207,7 +248,8 @@ class Artifact:
 
     def json(self, name: str) -> Any:
         """Read one file as strict JSON."""
-        return from_json(self.read(name), str(self.folder / name))
+        data = self.read(name, MAX_JSON_BYTES)
+        return from_json(data, str(self.folder / name))
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """Read the arrays of one safetensors file."""

@@ -23,12 +23,11 @@ def locked(folder: Path | str) -> Iterator[None]:
     killed.
     """
     path = Path(folder) / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
-        file = held.enter_context(path.open("ab"))
+        file = held.enter_context(_opened(path))
         # Whoever held it before may have removed the file that was waited for.
         while _lock(file, wait=True) and not _is_at(path, file):
-            file = held.enter_context(path.open("ab"))
+            file = held.enter_context(_opened(path))
         try:
             yield
         finally:
@@ -41,6 +40,12 @@ def remove_stale_lock(folder: Path) -> None:
     with contextlib.suppress(OSError), path.open("rb") as file:
         if _lock(file, wait=False):
             path.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The lock file, made if it is not there, and so is its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab")
 
 
 def _lock(file: BinaryIO, *, wait: bool) -> bool:

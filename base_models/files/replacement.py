@@ -84,6 +84,8 @@ def write_artifact(
     files: Mapping[str, bytes],
     beside: Mapping[str, bytes] | None = None,
     identity: str = "",
+    *,
+    owned: bool = False,
 ) -> None:
     """Write a whole artifact; an older one there stays until this one is complete.
 
@@ -94,6 +96,8 @@ def write_artifact(
     files : relative name to contents, all of which the manifest lists
     beside : further files, which the manifest does not list: people may change them
     identity : see `seal`
+    owned : whether nobody else has files in `folder`, so that what is there is half of
+        an artifact at most
 
     Raises
     ------
@@ -105,7 +109,8 @@ def write_artifact(
     folder = Path(folder).absolute()
     sweep(folder.parent, name=folder.name)
     # Only an artifact is replaced, never somebody's other files.
-    if folder.exists() and not is_sealed(folder) and any(folder.iterdir()):
+    is_free = owned or not folder.exists() or is_sealed(folder)
+    if not is_free and any(folder.iterdir()):
         raise UsageError(
             f"{folder} holds other files; name a new folder, or that of an older "
             f"{role}."

@@ -148,15 +148,16 @@ def train_network(
     checkpoint : CheckpointFile or None
         Where to write after every epoch and to resume from.
     on_epoch : callable or None
-        Called after every epoch with its record.
+        Called after every epoch with its record and the ``seconds`` that it took: in
+        the history itself equal training is equal.
 
     Returns
     -------
     history : list of dict
         One record per epoch: epoch, train_loss (the criterion's per clip), loss and
-        srcc on the validation clips (None without such clips), best (epoch so far),
-        seconds. Where the network has a loss of its own, also auxiliary (its mean over
-        the batches) and weighted_auxiliary (the same times its weight, as it is
+        srcc on the validation clips (None without such clips), best (epoch so far).
+        Where the network has a loss of its own, also auxiliary (its mean over the
+        batches) and weighted_auxiliary (the same times its weight, as it is
         optimised); where the criterion ranks the clips of a batch, listwise and
         weighted_listwise likewise.
 
@@ -197,7 +198,7 @@ def _run_epochs(
         if record["best"] == record["epoch"]:
             best_weights = _copy_weights(run.model)
 
-        record["seconds"] = round(time.monotonic() - started, 3)
+        seconds = round(time.monotonic() - started, 3)
         history.append(record)
         if checkpoint is not None:
             tensors = _checkpoint_tensors(run, best_weights)
@@ -205,7 +206,7 @@ def _run_epochs(
             save_checkpoint(checkpoint.path, tensors, state)
         # The caller may raise to stop; the epoch is on disk by then.
         if on_epoch is not None:
-            on_epoch(record)
+            on_epoch({**record, "seconds": seconds})
 
     run.model.load_state_dict(best_weights)
     return history

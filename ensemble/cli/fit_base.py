@@ -49,6 +49,7 @@ from ensemble.cli.shared.options import (
 )
 from ensemble.cli.shared.output.output_files import (
     add_json_option,
+    check_folder,
     check_outputs,
     put_json,
 )
@@ -234,6 +235,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         {"--json": options.json, "--problems": options.problems},
         inputs=(options.data, options.ratings),
     )
+    check_folder(f"--artifacts {options.artifacts}", options.artifacts)
     # Paths become absolute before anything reads or writes them.
     locate(options)
     _check_options(options)

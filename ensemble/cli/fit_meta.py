@@ -39,6 +39,7 @@ from ensemble.cli.shared.options import (
 )
 from ensemble.cli.shared.output.output_files import (
     add_json_option,
+    check_folder,
     check_outputs,
     put_json,
 )
@@ -196,6 +197,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     )
     if options.adapt:
         return adapt_to_rated_clips(options)
+    check_folder(f"--artifacts {options.artifacts}", options.artifacts)
     from ensemble.stacking.fit_stack import fit_stack
 
     settings = _settings(options)

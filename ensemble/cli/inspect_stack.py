@@ -13,6 +13,7 @@ import pandas as pd
 from jsonargparse import Namespace
 
 from base_models.errors import DamagedArtifact, UsageError
+from base_models.files import Artifact
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     Screen,
@@ -28,9 +29,11 @@ from ensemble.cli.shared.output.output_files import (
     put_json,
     put_table,
 )
+from ensemble.cli.shared.saved_stacks.stacks import add_expected_hash_option
 from ensemble.hub.share import stack_folder
 from ensemble.hub.stack_contents import stack_contents
 from ensemble.screen.tables import LiteralTable
+from ensemble.workspace import STACK_ROLE
 
 if TYPE_CHECKING:
     from ensemble.hub.stack_contents import ContainedModel, StackContents
@@ -40,6 +43,7 @@ _EXAMPLES = {
     "inspect_stack artifacts/meta/stack-0123456789": "what did my colleague send me?",
     "inspect_stack hub:ada/songs@v2 --json -": "the same of one on a hub, for programs",
     "inspect_stack STACK --card card.md": "its model card, to be read and edited",
+    "inspect_stack STACK --expect-sha256 HASH": "is it the stack that I was told of?",
     "inspect_stack STACK --push ada/songs --private": "share it, its card with it",
 }
 
@@ -60,6 +64,7 @@ def _parser() -> Options:
         help="folder that fit_meta wrote, or hub:USER/NAME, with @REVISION for a "
         "branch, tag or commit",
     )
+    add_expected_hash_option(stack)
     sharing = parser.group("sharing")
     add = sharing.add_argument
     add("--card", type=str, metavar="FILE", help="write its model card, in Markdown")
@@ -95,6 +100,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--licence and --private are of --push or --card; add one.")
 
     folder = stack_folder(options.stack)
+    if options.expect_sha256 is not None:
+        Artifact(folder, STACK_ROLE).check_root_hash(options.expect_sha256)
     contents = stack_contents(folder)
     _show(contents)
     if options.out:
@@ -161,6 +168,7 @@ def _facts(contents: StackContents) -> Iterator[tuple[str, str]]:
     size = f"{contents.size / _MEBIBYTE:.1f} MiB"
     yield "files", f"{len(contents.files)}, {size}, written by stackedmos {version}"
     yield "identity", contents.identity
+    yield "sha256", contents.sha256
 
 
 def _aspects(contents: StackContents) -> Iterator[str]:

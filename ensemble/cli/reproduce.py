@@ -35,6 +35,7 @@ from ensemble.cli.shared.options import (
 )
 from ensemble.cli.shared.output.output_files import (
     add_result_options,
+    check_folder,
     check_results,
     put_json,
     put_table,
@@ -152,6 +153,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     from ensemble.training.progress import encoding, watch
 
     locate(options)
+    check_folder(f"--artifacts {options.artifacts}", options.artifacts)
     workspace = Workspace(Path(options.artifacts))
     request = _request(options, table, workspace)
     with encoding() as on_embed:

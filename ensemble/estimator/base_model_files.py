@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from base_models.encoders import parse_encoder
-from base_models.errors import DamagedArtifact, UsageError, in_one_line
+from base_models.errors import DamagedArtifact, UsageError, in_short
 from base_models.file_checks.stored_config import PARAMETERS, checked_params
 from base_models.files import Artifact
 from base_models.pooled_config import FAMILY
@@ -157,5 +157,5 @@ def _encoder_word(artifact: Artifact, config: str, kind: str) -> str:
     except (KeyError, TypeError) as error:
         raise DamagedArtifact(
             f"{artifact.folder}/{config}: not a base model of this version "
-            f"({in_one_line(error)})."
+            f"({in_short(error)})."
         ) from error

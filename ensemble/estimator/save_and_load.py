@@ -15,8 +15,15 @@ from typing import Any
 import safetensors.numpy
 from sklearn.base import BaseEstimator
 
-from base_models.errors import DamagedArtifact, UsageError, some
+from base_models.errors import (
+    MISFITS,
+    DamagedArtifact,
+    UsageError,
+    in_short,
+    some,
+)
 from base_models.files import (
+    LOG,
     Artifact,
     is_sealed,
     read_json,
@@ -42,6 +49,15 @@ OUT_OF_FOLD = "out_of_fold.csv"
 learners too."""
 _FOLDS_FACTS = "folds.json"
 _FOLDS_ARRAYS = "folds.safetensors"
+_KINDS: Mapping[str, type] = {
+    "aspects": list,
+    "needs_text": list,
+    "source": str,
+    "demo": bool,
+    "flat": bool,
+    "disagreement": list,
+}
+"""Kinds of further values of stack.json."""
 _FOLDER_NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 """Names that can name a folder inside another one, and only there."""
 
@@ -52,6 +68,8 @@ def write_stack(
     bases: Mapping[str, Mapping[str, bytes]],
     facts: Mapping[str, Any],
     extra: Mapping[str, bytes] | None = None,
+    log: bytes = b"",
+    identity: str = "",
 ) -> None:
     """Write a fitted stack to `folder` and seal it.
 
@@ -63,6 +81,9 @@ def write_stack(
         `ensemble.estimator.base_model_files.files_of`
     facts : JSON values that a reader of the stack needs
     extra : further files, such as a report
+    log : what the log beside the sealed files says of it; empty for none
+    identity : of a stack whose folder is named by what decides it, see
+        `base_models.files.seal`
 
     Raises
     ------
@@ -105,7 +126,8 @@ def write_stack(
     files |= _cross_fit_files(regressor, scales)
     files |= extra or {}
 
-    write_artifact(folder, STACK_ROLE, files)
+    beside = {LOG: log} if log else {}
+    write_artifact(folder, STACK_ROLE, files, beside, identity)
 
 
 def _refuse_workspace(folder: Path) -> None:
@@ -121,24 +143,46 @@ def _refuse_workspace(folder: Path) -> None:
         )
 
 
-def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegressor]:
+def read_stack(
+    folder: Path | str, expect_sha256: str | None = None
+) -> tuple[Artifact, dict[str, Any], MetaRegressor]:
     """The verified artefact, its facts and its meta level.
+
+    Parameters
+    ----------
+    folder : of a stack
+    expect_sha256 : the hash that it must have, see `Artifact.root_hash`; None takes any
 
     Raises
     ------
     UsageError
         when `folder` is not a stack.
     DamagedArtifact
-        when any file changed.
+        when any file changed, or it is another stack than the expected one.
     """
     _refuse_workspace(Path(folder))
     artifact = Artifact(folder, STACK_ROLE)
+    if expect_sha256 is not None:
+        artifact.check_root_hash(expect_sha256)
     artifact.verify()
+    facts, regressor = meta_level(artifact)
+    return artifact, facts, regressor
+
+
+def meta_level(artifact: Artifact) -> tuple[dict[str, Any], MetaRegressor]:
+    """The facts of a stack and its meta level, out of files that may be a stranger's.
+
+    Raises
+    ------
+    DamagedArtifact
+        when a file is not of the form that this version writes.
+    """
     facts = artifact.json("stack.json")
-    if not isinstance(facts, dict) or not {"bases", "meta"} <= set(facts):
+    problem = _problem_of(facts)
+    if problem:
         raise DamagedArtifact(
-            f"{artifact.folder}/stack.json is not a stack of this version; fit it "
-            "again."
+            f"{artifact.folder}/stack.json is not a stack of this version ({problem}); "
+            "fit it again."
         )
     arrays = artifact.tensors("meta.safetensors")
     estimators: list[Any] = []
@@ -152,7 +196,25 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
         restore_cross_fits(
             regressor, artifact.json(_FOLDS_FACTS), artifact.tensors(_FOLDS_ARRAYS)
         )
-    return artifact, facts, regressor
+    return facts, regressor
+
+
+def _problem_of(facts: Any) -> str:
+    """What is wrong with the values of stack.json; "" where nothing is."""
+    if not isinstance(facts, dict) or not {"bases", "meta"} <= set(facts):
+        return "it has no base models or no meta level"
+    bases = facts["bases"]
+    if not isinstance(bases, list) or not all(isinstance(name, str) for name in bases):
+        return "'bases' is no list of names"
+    # The names become folders, and keys of files.
+    if len(set(bases)) != len(bases) or not all(map(_FOLDER_NAME.fullmatch, bases)):
+        return "'bases' holds a name twice, or one that names no folder"
+    if not isinstance(facts["meta"], dict):
+        return "'meta' is no mapping"
+    for key, kind in _KINDS.items():
+        if not isinstance(facts.get(key, kind()), kind):
+            return f"'{key}' is a {type(facts[key]).__name__}"
+    return ""
 
 
 def _cross_fit_files(regressor: MetaRegressor, scales: StackScales) -> dict[str, bytes]:
@@ -181,9 +243,10 @@ def scales_of(facts: Mapping[str, Any], regressor: MetaRegressor) -> StackScales
     if "scales" in facts:
         try:
             scales = StackScales.from_json(facts["scales"])
-        except (KeyError, TypeError, ValueError) as error:
+        except MISFITS as error:
             raise DamagedArtifact(
-                f"The stack's scales are not of this version ({error}); fit it again."
+                f"The stack's scales are not of this version ({in_short(error)}); fit "
+                "it again."
             ) from error
     return scales.for_models(regressor.layout_.models, regressor.aspects_)
 

@@ -98,25 +98,30 @@ class StoredStackMixin:
         write_stack(folder, self.final_estimator_, bases, facts, extra=extra)
 
     @classmethod
-    def load(cls, folder: Path | str, **overrides: Any) -> Self:
+    def load(
+        cls, folder: Path | str, *, expect_sha256: str | None = None, **overrides: Any
+    ) -> Self:
         """Read a stack that `save` or ``fit_meta`` wrote; every file is verified first.
 
         Parameters
         ----------
+        folder : of the stack
+        expect_sha256 : the SHA-256 of the stack, as ``inspect_stack`` prints it, where
+            it is known from elsewhere; any other stack is refused
         overrides : parameters of the base models to change: ``device``, ``store``;
             ``audio_encoder`` and ``text_encoder`` say where weights lie now, as
             ``"name=folder"`` or a list of such words, each for the models with that
-            encoder
+            encoder, or that they may be fetched, as ``"name"``
 
         Raises
         ------
         DamagedArtifact
-            when a file changed.
+            when a file changed, or it is another stack than the expected one.
         UsageError
             when a stored scikit-learn estimator names a type that is not trusted;
             nothing of that file was constructed.
         """
-        artifact, facts, regressor = read_stack(folder)
+        artifact, facts, regressor = read_stack(folder, expect_sha256)
         bases = base_models_from(artifact, facts["bases"], overrides)
         stack = cls(
             bases,
@@ -192,7 +197,7 @@ class StoredStackMixin:
         access : `ensemble.hub.repository.HubAccess`, optional
             Token, address and cache of the hub.
         **overrides
-            As of `load`.
+            As of `load`, with ``expect_sha256``.
 
         Raises
         ------

@@ -15,7 +15,7 @@ from typing import Any
 
 from base_models.encoders import known_encoders
 from base_models.encoders.specs import is_commercial
-from base_models.errors import DamagedArtifact
+from base_models.errors import MISFITS, DamagedArtifact, in_short
 from base_models.files import Artifact, read_bytes, sha256, to_json
 from base_models.pooled_config import FAMILY
 from ensemble.workspace import STACK_ROLE
@@ -146,6 +146,8 @@ class StackContents:
     folder : str
     identity : str
         See `prediction_identity`: stacks with the same one predict the same.
+    sha256 : str
+        Of all files, see `Artifact.root_hash`: what ``--expect-sha256`` takes.
     version : str
         Of this package that wrote it, "" where an older one did, which kept none.
     aspects : tuple of str
@@ -170,6 +172,7 @@ class StackContents:
 
     folder: str
     identity: str
+    sha256: str
     version: str
     aspects: tuple[str, ...]
     needs_text: tuple[str, ...]
@@ -218,6 +221,7 @@ class StackContents:
         return {
             "folder": self.folder,
             "identity": self.identity,
+            "sha256": self.sha256,
             "version": self.version,
             "aspects": list(self.aspects),
             "needs_text": list(self.needs_text),
@@ -250,15 +254,28 @@ def stack_contents(folder: Path | str) -> StackContents:
         When the manifest or stack.json cannot be read, which say what there is.
     """
     artifact = Artifact(folder, STACK_ROLE)
-    files = tuple(_contained_files(artifact))
+    return contents_of(artifact, tuple(_contained_files(artifact)))
+
+
+def contents_of(artifact: Artifact, files: tuple[ContainedFile, ...]) -> StackContents:
+    """Say what is inside a stack, of whose files it is known whether they are whole.
+
+    Raises
+    ------
+    DamagedArtifact
+        When stack.json cannot be read, or a file is of another form.
+    """
     facts = artifact.json("stack.json")
     try:
-        return _described(artifact, files, facts)
+        contents = _described(artifact, files, facts)
+        # What cannot be said of it is found here, and not halfway through a page.
+        contents.to_json()
+        return contents
     # The file is whole, but not of the form that this version writes.
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise DamagedArtifact(
-            f"{artifact.folder}/stack.json is not of this version ({error!r}); fit "
-            "the stack again."
+            f"{artifact.folder}/stack.json is not of this version "
+            f"({in_short(error)}); fit the stack again."
         ) from error
 
 
@@ -283,6 +300,7 @@ def _described(
     return StackContents(
         folder=str(artifact.folder),
         identity=prediction_identity(artifact.facts["files"]),
+        sha256=artifact.root_hash,
         version=str(facts.get("stackedmos", "")),
         aspects=aspects,
         needs_text=tuple(aspect for aspect, needed in pairs if needed),
@@ -303,7 +321,7 @@ def _contained_files(artifact: Artifact) -> Iterator[ContainedFile]:
     for name, digest in sorted(artifact.facts["files"].items()):
         path = artifact.folder / name
         try:
-            data = read_bytes(path)
+            data = read_bytes(path, within=artifact.folder)
         except DamagedArtifact as error:
             yield ContainedFile(name, size=0, sha256=str(digest), damage=str(error))
             continue

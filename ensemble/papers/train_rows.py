@@ -247,13 +247,13 @@ def _train(plan: TrainingPlan, training: Training) -> dict[str, str]:
     """Train what is not finished; name of each run that failed to why it did."""
     found = train_runs(
         plan.unfinished,
-        ROW_ERRORS,
         jobs=plan.jobs,
         watch=training.watch,
         engine=training.engine,
         shared=training.workspace.root,
     )
-    return {name: str(error) for name, error in found.items()}
+    failed = {**plan.failed, **found}
+    return {name: str(error) for name, error in failed.items()}
 
 
 def _read_predictions(folder: Path, split: str) -> PredictionTable:

@@ -7,13 +7,13 @@ AudioMOS challenge.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from base_models.files import atomic_write, nan_to_none, to_json
+from base_models.files import atomic_write, log_line, nan_to_none, to_json
 from ensemble.formats import answer, csv_table
 from ensemble.reporting.page import notebook_frame, page
 from ensemble.reporting.page_audio import LINK, PageAudio
@@ -23,6 +23,9 @@ from ensemble.reporting.sections.decision import judged_clips
 from ensemble.reporting.sections.disagreement import disagreement_sentence
 from meta.assessment import INTERVAL_LEVEL, Assessment
 from meta.splits.leak_audit import Audit
+
+_TIMES = ("fit_seconds", "predict_seconds")
+"""Columns of the learners that say how long something took."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,8 @@ class Report:
         assessment = self.assessment
         rows = assessment.rows
         held_out_rows = assessment.held_out_name
+        # Equal work gives equal values, however long it took.
+        learners = assessment.learners.drop(columns=list(_TIMES), errors="ignore")
         return {
             "source": self.source,
             "demo": self.demo,
@@ -92,7 +97,7 @@ class Report:
             "fitted_rows": list(assessment.fitted_rows),
             "leaderboards": nan_to_none(assessment.boards),
             "constant_models": {rows: assessment.compared.constant_models()},
-            "learners": {held_out_rows: nan_to_none(assessment.learners)},
+            "learners": {held_out_rows: nan_to_none(learners)},
             "overfitting": nan_to_none(assessment.overfitting),
             "contributions": {held_out_rows: nan_to_none(assessment.contributions)},
             "encoder_contributions": {held_out_rows: nan_to_none(self.by_encoder)},
@@ -121,15 +126,18 @@ class Report:
     def files(self) -> dict[str, bytes]:
         """report.json, metrics.csv and report.html.
 
-        With a test split also answer.txt and predictions-test.csv.
+        With a test split also answer.txt and predictions-test.csv. What differs from
+        time to time is not in them, see `log`.
         """
+        made = self.provenance
+        timeless = replace(self, provenance=made and replace(made, command="", date=""))
         # Both hold the marks of leaks: no file may show a number without them.
         assessment = self.assessment
         values = self.values()
         contents = {
             "report.json": to_json(values),
             "metrics.csv": csv_table(_metrics(assessment)),
-            "report.html": self._page(values, assessment).encode(),
+            "report.html": timeless._page(values, assessment).encode(),
         }
         # The test clips may be without labels; they are predicted all the same.
         predictions = assessment.predictions
@@ -137,6 +145,15 @@ class Report:
             contents["answer.txt"] = answer(predictions, self.aspects).encode()
             contents["predictions-test.csv"] = csv_table(predictions)
         return contents
+
+    def log(self) -> bytes:
+        """What differs from time to time: the command, and how long learners took."""
+        made = self.provenance or Provenance()
+        times = self.measured.learners
+        columns = [name for name in ("model", *_TIMES) if name in times]
+        learners = nan_to_none(times[columns].drop_duplicates())
+        values = {"command": made.command, "version": made.version}
+        return log_line({**values, "learners": learners})
 
     def write(self, folder: Path | str) -> None:
         """Write the files of the report to `folder`, each atomically."""

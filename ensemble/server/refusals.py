@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from base_models.errors import UsageError
+from base_models.errors import MachineFault, OutOfSpace, UsageError, machine_fault
 from ensemble.server.pages import page
 
 _TITLES = {
@@ -22,9 +23,13 @@ _TITLES = {
     415: "Not such files",
     421: "Not under that name",
     422: "No clip could be scored",
-    503: "Too busy, or about to stop",
+    503: "Not now",
     504: "That took too long",
+    507: "There is no space left here",
 }
+# Of SQLite, which says less than the system: full, and files that fail.
+_SQLITE_FULL = {sqlite3.SQLITE_FULL}
+_SQLITE_FAULTS = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM}
 _OTHERS = "Something went wrong here"
 
 
@@ -57,6 +62,36 @@ class Refusal(UsageError):
         self.word = word
         self.clip = clip
         self.headers = dict(headers or {})
+
+
+def refusal_of_fault(error: Exception, request_id: str) -> Refusal | None:
+    """How a request is refused for a fault of the machine; None for other errors.
+
+    Paths of the server are not told to whoever asks; its terminal has them.
+
+    Parameters
+    ----------
+    error : Exception
+    request_id : str
+        Under which the terminal says more.
+    """
+    fault = machine_fault(error)
+    if isinstance(error, sqlite3.OperationalError):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        fault = OutOfSpace(str(error)) if code in _SQLITE_FULL else fault
+        fault = MachineFault(str(error)) if code in _SQLITE_FAULTS else fault
+    if fault is None:
+        return None
+
+    is_full = isinstance(fault, OutOfSpace)
+    reason = "has no space left" if is_full else "cannot read or write its files"
+    return Refusal(
+        507 if is_full else 503,
+        "no_space" if is_full else "machine",
+        f"The server {reason}; nothing of this request was kept. Send it again later, "
+        f"or tell who runs the server: its terminal says more under {request_id}.",
+        headers={"retry-after": "60"},
+    )
 
 
 def wants_page(request: Request) -> bool:

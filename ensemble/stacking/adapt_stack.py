@@ -28,6 +28,7 @@ from base_models.files import (
     MANIFEST,
     Artifact,
     is_sealed,
+    log_line,
     nan_to_none,
     read_bytes,
     sha256,
@@ -240,8 +241,9 @@ def adapt_stack(
     learner = str(facts["meta"]["learner"])
     signature = sha256(to_json(decided_by))[:10]
     folder = workspace.meta_run(f"{learner}-adapted", signature)
+    workspace.sweep()
     if is_sealed(folder):
-        Artifact(folder, STACK_ROLE).verify()
+        Artifact(folder, STACK_ROLE, folder.name).verify()
     else:
         rated = given.rated
         adapted = adapt(regressor, rated.tables, rated.rows)
@@ -272,16 +274,25 @@ def adapt_stack(
             "curve": nan_to_none(curve),
             "next_ratings": nan_to_none(forecasts),
         }
+        # Equal adaptations are equal files, whenever they are made.
+        made = provenance or Provenance()
+        timeless = replace(made, command="", date="")
         extra = {
             SUMMARY: to_json(values),
-            "adaptation.html": adaptation_page(values, provenance).encode(),
+            "adaptation.html": adaptation_page(values, timeless).encode(),
         }
         if len(curve):
             extra["curve.csv"] = curve.to_csv(index=False).encode()
         own = {name: value for name, value in facts.items() if name != "meta"}
         del own["bases"]
         write_stack(
-            folder, adapted, _base_files(artifact, facts), facts=own, extra=extra
+            folder,
+            adapted,
+            _base_files(artifact, facts),
+            facts=own,
+            extra=extra,
+            log=log_line({"command": made.command, "version": made.version}),
+            identity=folder.name,
         )
 
     relative = str(folder.relative_to(workspace.root))

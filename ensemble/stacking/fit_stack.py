@@ -139,8 +139,9 @@ def fit_stack(
     decided_by = [META_VERSION, asdict(settings), data.group, *data.identity]
     signature = sha256(to_json(decided_by))[:10]
     folder = workspace.meta_run(learner, signature)
+    workspace.sweep()
     if is_sealed(folder):
-        Artifact(folder, STACK_ROLE).verify()
+        Artifact(folder, STACK_ROLE, folder.name).verify()
     else:
         _fit_and_write(folder, data, settings, provenance or Provenance())
 
@@ -212,7 +213,15 @@ def _fit_and_write(
     }
     if report.disagreement_sentences:
         facts["disagreement"] = report.disagreement_sentences
-    write_stack(folder, stack.final_estimator_, data.bases, facts, report.files())
+    write_stack(
+        folder,
+        stack.final_estimator_,
+        data.bases,
+        facts=facts,
+        extra=report.files(),
+        log=report.log(),
+        identity=folder.name,
+    )
 
 
 def _clip_table(rows: Rows) -> pd.DataFrame:

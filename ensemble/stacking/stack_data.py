@@ -15,7 +15,7 @@ import pandas as pd
 from base_models.clips.labels import SCALE, judged_by_text, text_gaps
 from base_models.clips.splits import group_column
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
-from base_models.files import MANIFEST, sha256, to_json
+from base_models.files import MANIFEST, read_bytes, sha256, to_json
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.stack_inputs import StackInputs
@@ -187,7 +187,7 @@ class StackData:
             audio=_audio(rated.frame),
             # The manifest has the hashes of the clips and their labels.
             out_of_fold=tuple(chosen) if out_of_fold is not None else (),
-            data_hash=sha256((of_data.data / MANIFEST).read_bytes()),
+            data_hash=sha256(read_bytes(of_data.data / MANIFEST)),
         )
 
     @classmethod

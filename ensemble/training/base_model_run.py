@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +28,16 @@ from base_models.errors import (
 )
 from base_models.files import (
     Artifact,
+    append_to_log,
     atomic_write,
+    from_guarded_json,
+    guarded_json,
     is_sealed,
     locked,
-    read_json,
+    read_bytes,
     seal,
+    sweep,
     to_json,
-    write_json,
 )
 from base_models.model_presets import AnyConfig, configured
 from base_models.pooled_config import PooledConfig
@@ -58,6 +62,11 @@ FAILURE = "failure.json"
 CHECKPOINT = "checkpoint.safetensors"
 ROLE = "base model"
 FOLD_ROLE = "out-of-fold predictions"
+_EXPECTED = (StackedMOSError, ArithmeticError, ValueError)
+"""What models fail with on data that they cannot learn from: our own errors, and those
+of numerical libraries."""
+_PANIC = "PanicException"
+"""Name of the exception that libraries in Rust panic with."""
 
 
 @dataclass(frozen=True)
@@ -122,21 +131,44 @@ class BaseRun:
     def is_finished(self) -> bool:
         """Whether the model exists, with its out-of-fold predictions if there are any.
 
+        The contents of their files are looked at by `verify`.
+
         Raises
         ------
         DamagedArtifact
             When a folder holds another run than its name says.
         """
-        role_of_folder = {self.folder: ROLE}
-        if self.folds:
-            role_of_folder[self.fold_folder] = FOLD_ROLE
-
-        for folder, role in role_of_folder.items():
+        for folder, role in self._roles.items():
             if not is_sealed(folder):
                 return False
             # Opening it checks that the run inside is the one that the name says.
             Artifact(folder, role, folder.name)
         return True
+
+    def verify(self) -> None:
+        """Read every file of a finished run, and check that none has changed.
+
+        Raises
+        ------
+        DamagedArtifact
+            Naming the file that has.
+        """
+        for folder, role in self._roles.items():
+            Artifact(folder, role, folder.name).verify()
+
+    def tidy(self) -> None:
+        """Remove what only training needs, which a kill may have left."""
+        for folder in self._roles:
+            if is_sealed(folder):
+                _remove_progress(folder)
+
+    @property
+    def _roles(self) -> dict[Path, str]:
+        """The folders of the run, and what each is."""
+        roles = {self.folder: ROLE}
+        if self.folds:
+            roles[self.fold_folder] = FOLD_ROLE
+        return roles
 
     def train(self) -> str:
         """Train, predict and seal, except for what is finished already.
@@ -162,20 +194,14 @@ class BaseRun:
             # Another process may have finished it while this one waited for the lock.
             if is_sealed(folder):
                 return
-            # A writer that was killed leaves partial files.
-            for partial in folder.glob(".*.tmp"):
-                partial.unlink(missing_ok=True)
-
+            sweep(folder)
             files = make(RatedClips.load(self.data))
             for name, content in files.items():
                 atomic_write(folder / name, content)
             seal(folder, role, files, identity=folder.name)
 
             # Only now: a run that is killed before goes on from its checkpoint.
-            (folder / PROGRESS).unlink(missing_ok=True)
-            (folder / FAILURE).unlink(missing_ok=True)
-            for checkpoint in folder.glob(f"*{CHECKPOINT}"):
-                checkpoint.unlink(missing_ok=True)
+            _remove_progress(folder)
 
     def _train_on_all(self, rated: RatedClips) -> dict[str, bytes]:
         """Files of the model of the whole training split, with dev and test tables."""
@@ -285,7 +311,15 @@ class BaseRun:
         # Only networks are trained in epochs.
         assert isinstance(config, BaseConfig)
         facts = {**about, "max_epochs": config.max_epochs}
-        write_json(folder / PROGRESS, record | facts)
+        atomic_write(folder / PROGRESS, guarded_json(record | facts))
+        timed = {"part": about["part"], "epoch": record["epoch"]}
+        append_to_log(folder, {**timed, "seconds": record["seconds"]})
+
+
+def _remove_progress(folder: Path) -> None:
+    """Remove what a finished run has no need of, its checkpoints above all."""
+    for path in (folder / PROGRESS, folder / FAILURE, *folder.glob(f"*{CHECKPOINT}")):
+        path.unlink(missing_ok=True)
 
 
 Watch = Callable[[Sequence[BaseRun]], contextlib.AbstractContextManager[Any]]
@@ -297,13 +331,44 @@ def failure_of(folder: Path) -> str:
     path = folder / FAILURE
     # It may be removed while it is read, by another attempt.
     with contextlib.suppress(DamagedArtifact):
-        return str(read_json(path)["reason"]) if path.is_file() else ""
+        if path.is_file():
+            said = from_guarded_json(read_bytes(path), str(path), known=("reason",))
+            return str(said.get("reason", ""))
     return ""
+
+
+def failure_from(error: BaseException) -> StackedMOSError | None:
+    """What is reported of a model that failed with this, while the others go on.
+
+    Parameters
+    ----------
+    error : BaseException
+        What a model or an encoder raised.
+
+    Returns
+    -------
+    failure : StackedMOSError or None
+        In one line, and of a type that any worker can send back. None where all models
+        have to stop: when the user interrupts, or the machine fails (`OSError`,
+        `MemoryError`).
+    """
+    # A library in Rust panics with an exception that is no Exception.
+    is_error = isinstance(error, Exception) or type(error).__name__ == _PANIC
+    if not is_error or isinstance(error, OSError | MemoryError):
+        return None
+
+    reason = in_one_line(error)
+    if isinstance(error, DamagedArtifact):
+        return DamagedArtifact(reason)
+    if isinstance(error, _EXPECTED):
+        return UsageError(reason)
+    # Whoever wrote the model needs the type of what nobody foresaw.
+    name = type(error).__name__
+    return StackedMOSError(reason if reason == name else f"{name}: {reason}")
 
 
 def train_runs(
     runs: Sequence[BaseRun],
-    errors: tuple[type[Exception], ...],
     *,
     jobs: int,
     watch: Watch | None,
@@ -313,12 +378,11 @@ def train_runs(
 ) -> dict[str, StackedMOSError]:
     """Train runs that are not finished; returns why some of them failed, by name.
 
+    A fault of the machine stops all of them, see `failure_from`.
+
     Parameters
     ----------
     runs : sequence of BaseRun
-    errors : tuple of exception types
-        What a run may fail with while the others go on. Faults of the machine
-        (`OSError`, `MemoryError`) are raised all the same.
     jobs : int
         Worker processes.
     watch : callable or None
@@ -339,7 +403,7 @@ def train_runs(
         found = list(
             spread(
                 _train_run,
-                [(run, errors) for run in runs],
+                [(run,) for run in runs],
                 engine,
                 jobs=min(jobs, len(runs)),
                 # The same for all runs of a plan.
@@ -355,22 +419,18 @@ def train_runs(
     }
 
 
-def _train_run(
-    run: BaseRun, errors: tuple[type[Exception], ...]
-) -> StackedMOSError | None:
+def _train_run(run: BaseRun) -> StackedMOSError | None:
     """Train one run; why it failed, or None."""
     try:
         run.train()
-    except (OSError, MemoryError):
-        raise
-    except errors as error:
-        reason = in_one_line(error)
+    except BaseException as error:
+        failure = failure_from(error)
+        if failure is None or os.environ.get("STACKEDMOS_DEBUG"):
+            raise
         # A run that failed before it wrote anything has no folder.
         if run.folder.is_dir():
-            write_json(run.folder / FAILURE, {"reason": reason})
-        # Of a type that any worker can send back.
-        is_damage = isinstance(error, DamagedArtifact)
-        return DamagedArtifact(reason) if is_damage else UsageError(reason)
+            atomic_write(run.folder / FAILURE, guarded_json({"reason": str(failure)}))
+        return failure
     return None
 
 

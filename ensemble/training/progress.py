@@ -26,7 +26,7 @@ from rich.progress import (
 from base_models.clips.segments.windows import DIVIDING
 from base_models.encoders import known_encoders
 from base_models.errors import DamagedArtifact
-from base_models.files import read_json
+from base_models.files import from_guarded_json, read_bytes
 from ensemble.screen import streams
 from ensemble.screen.screen import Screen
 from ensemble.training.base_model_run import (
@@ -51,8 +51,8 @@ def _read_progress(run: BaseRun) -> dict[str, Any] | None:
     for folder in folders:
         # The file may be missing, or be removed while it is read, when a part ends.
         with contextlib.suppress(DamagedArtifact):
-            record: dict[str, Any] = read_json(folder / PROGRESS)
-            return record
+            path = folder / PROGRESS
+            return from_guarded_json(read_bytes(path), str(path), known=())
     return None
 
 

@@ -45,13 +45,13 @@ from base_models.clips.splits import (
 )
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import (
+    MANIFEST,
     Artifact,
-    atomic_write,
-    is_sealed,
+    manifest_of,
     parse_parquet,
-    seal,
     sha256,
     to_json,
+    write_artifact,
 )
 from base_models.optional_libraries import LazyLibrary, require
 from base_models.scales import LabelScales, Scale
@@ -361,12 +361,13 @@ class RatedClips:
         if self.ratings is not None:
             files[RATINGS] = self.ratings.to_parquet(index=False)
 
-        are_equal = [_holds(folder / name, content) for name, content in files.items()]
-        if is_sealed(folder) and all(are_equal):
+        # With the manifest: a writer that was killed may have left another one's.
+        hashes = {name: sha256(content) for name, content in files.items()}
+        whole = {**files, MANIFEST: manifest_of(ROLE, hashes, folder.name)}
+        if all(_holds(folder / name, content) for name, content in whole.items()):
             return
-        for name, content in files.items():
-            atomic_write(folder / name, content)
-        seal(folder, ROLE, files, identity=folder.name)
+        # As a whole: a reader never finds clips of one table and facts of another.
+        write_artifact(folder, ROLE, files, identity=folder.name, owned=True)
 
     @classmethod
     def load(cls, folder: Path) -> RatedClips:

@@ -7,8 +7,8 @@ encoders can embed: only predictions of the same clips can be stacked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,23 +31,16 @@ from ensemble.training.base_model_run import (
     train_runs,
 )
 from ensemble.training.checks.plan_checks import check_plan
-from ensemble.training.embed_on_engine import embed_chunks
+from ensemble.training.embed_for_plan import EncoderPair, OnEmbed, embed_for_plan
 from ensemble.training.processes import share_out
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.training.training_setup import Compute, ModelSetup, TrainingSetup
 from ensemble.workspace import BASE_MODELS, Workspace
 
 if TYPE_CHECKING:
-    from base_models.encoders.base import Encoder
     from base_models.encoders.embed import FilledClips
     from base_models.encoders.store import EmbeddingStore
 
-EncoderPair = tuple["Encoder", "Encoder | None"]
-OnEmbed = Callable[[str, int, int], None]
-
-TRAINING_ERRORS = (StackedMOSError, ArithmeticError, ValueError)
-"""What a base model may fail with while the others go on: our own errors, and those of
-numerical libraries. Anything else is a defect of this program, and stops it."""
 _PROMPT_CURE = (
     ". Add prompts, or name only aspects that are judged without one (--aspects mi)."
 )
@@ -71,6 +64,8 @@ class TrainingPlan:
         The device that ``"auto"`` stands for on this machine.
     recordings : Recordings
         Which of the clips are copies of one recording.
+    failed : mapping of str to StackedMOSError
+        Names of the runs that cannot be trained, as their encoder failed, and why.
     """
 
     runs: tuple[BaseRun, ...]
@@ -79,11 +74,16 @@ class TrainingPlan:
     jobs: int
     device: str
     recordings: Recordings
+    failed: Mapping[str, StackedMOSError] = field(default_factory=dict)
 
     @property
     def unfinished(self) -> list[BaseRun]:
-        """Runs that are still to be trained."""
-        return [run for run in self.runs if not run.is_finished()]
+        """Runs that are still to be trained, and can be."""
+        return [
+            run
+            for run in self.runs
+            if run.name not in self.failed and not run.is_finished()
+        ]
 
 
 def plan_training(
@@ -113,7 +113,8 @@ def plan_training(
     ------
     UsageError
         When encoders or weights are missing, clips cannot be trained on (see
-        `check_plan`), or a split has no usable clip.
+        `check_plan`), or a split has no usable clip. An encoder that fails only stops
+        the models that are on it, unless all of them are.
     """
     from base_models.devices import resolve_device
     from base_models.encoders.store import EmbeddingStore
@@ -130,7 +131,7 @@ def plan_training(
     }
     _check_widths(setups, pairs, rated.needs_text)
     store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
-    filled = _embed(
+    embedded = embed_for_plan(
         rated,
         store,
         pairs,
@@ -138,6 +139,7 @@ def plan_training(
         compute=compute,
         on_embed=on_embed,
     )
+    filled = embedded.filled
     recordings = _recordings(rated, filled, workspace, on_embed=on_embed)
     usable = _usable_clips(rated, filled, recordings)
 
@@ -158,7 +160,11 @@ def plan_training(
 
     jobs = compute.jobs
     if not jobs:
-        sizes = [_size_in_memory(store, filled, pair) for pair in pairs.values()]
+        sizes = [
+            _size_in_memory(store, filled, pair)
+            for name, pair in pairs.items()
+            if name not in embedded.failed
+        ]
         jobs = share_out(len(runs), device, max(sizes), threads=compute.threads)
     return TrainingPlan(
         runs=runs,
@@ -167,6 +173,11 @@ def plan_training(
         jobs=jobs,
         device=device,
         recordings=recordings,
+        failed={
+            run.name: embedded.failed[name]
+            for run, (name, _) in zip(runs, models, strict=True)
+            if name in embedded.failed
+        },
     )
 
 
@@ -194,8 +205,8 @@ def train_base_models(
 ) -> TrainedRuns:
     """Train the runs that are not finished, and point the workspace at all of them.
 
-    A run that fails is reported, and the others go on: its data or settings are at
-    fault. Faults of the machine, such as a full disk, stop all of them.
+    A run that fails is reported, whatever with, and the others go on. Faults of the
+    machine, such as a full disk, stop all of them.
 
     Parameters
     ----------
@@ -212,14 +223,20 @@ def train_base_models(
         When no run is finished in the end; the latter when all are damaged.
     """
     root = workspace.root
+    workspace.sweep()
     # Before training: fit_meta means what was planned last, and refuses to stack a part
     # of it that an interrupt left.
     _point(plan, workspace, {})
-    failed: dict[str, StackedMOSError] = {}
+    failed = dict(plan.failed)
     unfinished = []
     for run in plan.runs:
+        if run.name in failed:
+            continue
         try:
-            if not run.is_finished():
+            if run.is_finished():
+                run.verify()
+                run.tidy()
+            else:
                 unfinished.append(run)
         except DamagedArtifact as error:
             failed[run.name] = DamagedArtifact(
@@ -227,10 +244,9 @@ def train_base_models(
                 "fit_base trains it again."
             )
 
-    needs = _needs(plan) if engine != LOCAL and unfinished else Needs()
+    needs = _needs(plan, unfinished) if engine != LOCAL else Needs()
     found = train_runs(
         unfinished,
-        TRAINING_ERRORS,
         jobs=plan.jobs,
         watch=watch,
         engine=engine,
@@ -247,12 +263,12 @@ def train_base_models(
     )
 
 
-def _needs(plan: TrainingPlan) -> Needs:
-    """What a worker must have to train the runs of a plan."""
+def _needs(plan: TrainingPlan, runs: Iterable[BaseRun]) -> Needs:
+    """What a worker must have to train some runs of a plan."""
     from base_models.encoders import load_encoder
 
     encoders: dict[NeededEncoder, None] = {}
-    for run in plan.runs:
+    for run in runs:
         words = [run.audio_encoder]
         if any(plan.rated.needs_text) and not run.config.audio_only:
             words.append(run.text_encoder)
@@ -295,8 +311,10 @@ def _nothing_trained(failed: Mapping[str, StackedMOSError]) -> StackedMOSError:
     message = f"None of {len(failed)} base models could be trained. {name}: {first}"
     if len(reasons) > 1:
         message += f" The others: {some([name for name, _ in others])}, see list_runs."
-    is_damage = all(isinstance(error, DamagedArtifact) for error in failed.values())
-    return DamagedArtifact(message) if is_damage else UsageError(message)
+    kinds = {type(error) for error in failed.values()}
+    # Of several kinds, some are of the data or the settings.
+    kind = kinds.pop() if len(kinds) == 1 else UsageError
+    return kind(message)
 
 
 def _load_pair(model: ModelSetup, with_text: bool, device: str) -> EncoderPair:
@@ -329,66 +347,6 @@ def _check_widths(
             on_meta(build)
         except UsageError as error:
             raise UsageError(f"'{name}' on {audio.name}: {error}") from error
-
-
-def _embed(
-    rated: RatedClips,
-    store: EmbeddingStore,
-    pairs: Mapping[str, EncoderPair],
-    *,
-    setups: Mapping[str, ModelSetup],
-    compute: Compute,
-    on_embed: OnEmbed | None,
-) -> FilledClips:
-    """Run every encoder over the clips; returns the clips that all can embed."""
-    from base_models.encoders.embed import (
-        embedded_by_all,
-        fill_clips,
-        placeholder_for,
-        with_text_keys,
-    )
-
-    placeholder = placeholder_for(rated.needs_text)
-    # Presets share pairs of encoders, and what an encoder computed is in the store.
-    distinct = {}
-    for preset, (audio, text) in pairs.items():
-        key = (audio.signature, text.signature if text else "")
-        distinct[key] = preset
-
-    filled = []
-    for preset in distinct.values():
-        audio, text = pairs[preset]
-        # On an engine many workers fill the store that they share.
-        if compute.engine != LOCAL:
-            text_word = setups[preset].text_encoder if text else None
-            filled.append(
-                embed_chunks(
-                    rated.frame,
-                    store,
-                    (setups[preset].audio_encoder, text_word),
-                    encoders=(audio, text),
-                    device=compute.device,
-                    engine=compute.engine,
-                    placeholder=placeholder,
-                    on_progress=on_embed,
-                )
-            )
-            continue
-        filled.append(
-            fill_clips(
-                rated.frame,
-                store,
-                audio,
-                text=text,
-                on_progress=on_embed,
-                placeholder=placeholder,
-            )
-        )
-    usable = embedded_by_all(filled)
-    # Which clips they are must not depend on whether these models read the prompts.
-    if any(rated.needs_text):
-        usable = with_text_keys(usable, rated.frame, placeholder)
-    return usable
 
 
 def _recordings(

@@ -38,6 +38,7 @@ def test_a_fault_of_the_machine_names_the_path_the_bytes_and_the_cure(name, n_by
 def test_what_may_not_be_written_is_a_fault_of_the_machine_alone_when_written(name):
     fault = machine_fault(error_of(name), "out/a.json", n_bytes=7)
     assert f"out/a.json: {os.strerror(getattr(errno, name))}" in str(fault)
+    assert str(fault).endswith("run the same command again.")
     assert "No space" not in str(fault)
     assert machine_fault(error_of(name), "a.wav") is None
 

@@ -40,6 +40,7 @@ def desk(tmp_path_factory):
     folder = _example_files()(tmp_path_factory.mktemp("desk") / "files")
     with pytest.MonkeyPatch.context() as patch, two_epochs(), short_settings(EPOCHS):
         patch.chdir(folder)
+        _without_weights(patch, tmp_path_factory)
         for command, *words in BASE_MODELS:
             # In this process, where training is short.
             jobs = ["--jobs", 1] if command == "fit_base" else []
@@ -53,9 +54,18 @@ def launchers(tmp_path_factory):
     return write_launchers(tmp_path_factory.mktemp("bin"))
 
 
+def _without_weights(patch, tmp_path_factory):
+    """Let the set of models for small tests be that of the embedded encoders, in time.
+
+    With the weights of the light encoders everything takes some five times as long.
+    """
+    patch.setenv("STACKEDMOS_CACHE", str(tmp_path_factory.mktemp("no-weights")))
+
+
 @pytest.fixture
-def reader(desk, launchers, tmp_path, monkeypatch):
+def reader(desk, launchers, tmp_path, tmp_path_factory, monkeypatch):
     folder = tmp_path / "desk"
+    _without_weights(monkeypatch, tmp_path_factory)
     shutil.copytree(desk, folder)
     monkeypatch.chdir(folder)
     # What a page writes into the home folder stays here.

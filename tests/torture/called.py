@@ -66,7 +66,13 @@ def warm_up() -> None:
         importlib.import_module(f"ensemble.cli.{name}")
     for name in ("fit_meta", "noise_ceiling", "predict_mos", "rate_less"):
         importlib.import_module(f"ensemble.cli.{name}")
-    for name in ("scipy.stats", "pyarrow.parquet", "python_calamine", "soundfile", "torch"):
+    for name in (
+        "scipy.stats",
+        "pyarrow.parquet",
+        "python_calamine",
+        "soundfile",
+        "torch",
+    ):
         importlib.import_module(name)
     gc.freeze()
 
@@ -137,7 +143,7 @@ def _be_called(
             code = ended.code if isinstance(ended.code, int) else USELESS_CODE
         sys.stdout.flush()
         sys.stderr.flush()
-    except BaseException as error:  # noqa: BLE001 - all that gets this far is a fault
+    except BaseException as error:
         os.write(2, f"Traceback: {type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(code)

@@ -52,7 +52,12 @@ def write_small_corpus(folder: Path) -> None:
         scored.to_csv(folder / f"{name}.csv", index=False)
 
     ratings = [
-        (clip, system, f"r{rater}", *np.clip(np.round(pair + rng.normal(0, 0.6, 2)), 1, 5))
+        (
+            clip,
+            system,
+            f"r{rater}",
+            *np.clip(np.round(pair + rng.normal(0, 0.6, 2)), 1, 5),
+        )
         for rater in range(4)
         for clip, system, pair in zip(
             table["clip_id"], table["system_id"], labels.T, strict=True

@@ -29,6 +29,9 @@ MAX_HELD = 64 << 20
 
 _BLOCK = 1 << 20
 
+# What Linux takes; a message with more could not be read.
+_MAX_NAME = 4_096
+
 _DIGESTS: OfUnchangedFiles[str] = OfUnchangedFiles()
 
 
@@ -132,7 +135,12 @@ def _open_without_waiting(name: str) -> int:
     if not name:
         raise ClipError("it has no audio file", status=MISSING)
     if "\0" in name:
-        raise ClipError(f"the file name {name!r} contains a NUL character")
+        raise ClipError(f"the file name {name[:60]!r} contains a NUL character")
+    if len(name) > _MAX_NAME:
+        raise ClipError(
+            f"the file name {name[:60]!r}… of {len(name):,} characters is too long; at "
+            f"most {_MAX_NAME} are read"
+        )
 
     try:
         return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

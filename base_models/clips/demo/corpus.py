@@ -12,7 +12,6 @@ import io
 import operator
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ from base_models.clips.demo.ratings import (
 from base_models.clips.demo.synthesis import SAMPLE_RATE, TEMPI, Band, perform
 from base_models.clips.musiceval import system_of
 from base_models.errors import DamagedArtifact, UsageError, raise_machine_fault
-from base_models.files import read_json, write_json
+from base_models.files import read_json, sweep, temporary_sibling, write_json
 
 VERSION = 1
 STAMP = "demo.json"
@@ -116,8 +115,8 @@ def write_demo(
 
     # Written next to its final place, and moved there when it is whole.
     place = folder.absolute()
-    unique = uuid.uuid4().hex
-    partial = place.with_name(f".{place.name[:100]}.{unique}.tmp")
+    sweep(place.parent, name=place.name)
+    partial = temporary_sibling(place)
     try:
         _write_tree(partial, sizes)
         write_json(partial / STAMP, stamp)

@@ -74,7 +74,8 @@ class FingerprintStore:
         entry = self.folder / VERSION / key[:2] / f"{key}.safetensors"
         if entry.is_file():
             try:
-                return _of_tensors(parse_tensors(read_bytes(entry), str(entry)))
+                tensors = parse_tensors(read_bytes(entry), str(entry))
+                return _of_tensors(tensors, key)
             except DamagedArtifact:
                 # It is computed again, and written over.
                 pass
@@ -82,11 +83,11 @@ class FingerprintStore:
             made = read_fingerprint(path)
         if read != {key}:
             raise ClipError(f"{path!r} was changed while it was read", status=CHANGED)
-        write_tensors(entry, _to_tensors(made))
+        write_tensors(entry, _to_tensors(made, key))
         return made
 
 
-def _to_tensors(made: Fingerprint) -> dict[str, np.ndarray]:
+def _to_tensors(made: Fingerprint, key: str) -> dict[str, np.ndarray]:
     # Files of tensors hold no NaN: bands that the clip does not hold are left out.
     is_held = ~np.isnan(made.band_levels)
     tensors = {
@@ -95,16 +96,16 @@ def _to_tensors(made: Fingerprint) -> dict[str, np.ndarray]:
         "band_levels": made.band_levels[is_held],
         "band_spreads": made.band_spreads[is_held],
     }
-    return tensors | {"sha256": _sum_of(tensors)}
+    return tensors | {"sha256": _sum_of(tensors, key)}
 
 
-def _of_tensors(tensors: Mapping[str, np.ndarray]) -> Fingerprint:
+def _of_tensors(tensors: Mapping[str, np.ndarray], key: str) -> Fingerprint:
     names = ("digest", "signal", "band_levels", "band_spreads")
     stored = tensors.get("sha256", np.zeros(0))
     own = {name: tensors[name] for name in names if name in tensors}
     # To safetensors a flipped bit is still a valid tensor.
     is_whole = len(own) == len(names)
-    if not is_whole or stored.tobytes() != _sum_of(own).tobytes():
+    if not is_whole or stored.tobytes() != _sum_of(own, key).tobytes():
         raise DamagedArtifact("A stored fingerprint was changed after it was written.")
 
     n_missing = N_BANDS - len(own["band_levels"])
@@ -117,9 +118,9 @@ def _of_tensors(tensors: Mapping[str, np.ndarray]) -> Fingerprint:
     )
 
 
-def _sum_of(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-    """SHA-256 over the tensors, as an array of bytes."""
-    digest = hashlib.sha256()
+def _sum_of(tensors: Mapping[str, np.ndarray], key: str) -> np.ndarray:
+    """SHA-256 over which entry it is and its tensors, as an array of bytes."""
+    digest = hashlib.sha256(key.encode())
     for name, array in tensors.items():
         digest.update(f"{name} {array.dtype} {array.shape} ".encode())
         digest.update(array.tobytes())

@@ -37,23 +37,27 @@ def other_learners_sections(content: ReportContent) -> Iterator[Section]:
         if not records:
             continue
         # Times are of all aspects together: any record of a learner has them.
-        times: dict[str, tuple[str, str]] = {}
+        times: dict[str, tuple[str, ...]] = {}
+        columns: tuple[Column, ...] = ()
         for record in records:
-            fit_time = f"{record['fit_seconds']:.2f}"
-            predict_time = f"{record['predict_seconds']:.3f}"
-            times[record["model"]] = (fit_time, predict_time)
+            times[record["model"]] = ()
+            # What is read from a file has none, unless an older version wrote it.
+            if "fit_seconds" in record:
+                fit_time = f"{record['fit_seconds']:.2f}"
+                predict_time = f"{record['predict_seconds']:.3f}"
+                times[record["model"]] = (fit_time, predict_time)
+                columns = (Column("fit, s"), Column("predict, s"))
 
         board = board_table(records, model_title="learner")
         rows = []
         for row in board.rows:
             learner = row.words[1]
             rows.append(Row((*row.cells, *times[learner]), row.kind))
-        columns = (*board.columns, Column("fit, s"), Column("predict, s"))
         yield Section(
             title=f"{rows_name}: other learners, fitted on the same clips",
             paragraphs=(Paragraph(_QUESTION),),
             terms=(LEARNER, *ROWS_TERMS),
-            tables=(TextTable(columns, tuple(rows)),),
+            tables=(TextTable((*board.columns, *columns), tuple(rows)),),
         )
 
 

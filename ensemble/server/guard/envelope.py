@@ -15,6 +15,7 @@ from ensemble.server.refusals import (
     Refusal,
     answer_http_error,
     answer_refusal,
+    refusal_of_fault,
     refusal_response,
 )
 
@@ -80,12 +81,12 @@ class Envelope:
             )
             response = await respond(Request(scope), error)
             await response(scope, receive, send_with_headers)
-        except Exception:
+        except Exception as error:
             # The address is all that is written of a request: names are private.
             log.exception("Request %s failed", scope["request_id"])
             if status:
                 raise
-            refusal = Refusal(
+            refusal = refusal_of_fault(error, scope["request_id"]) or Refusal(
                 500,
                 "failure",
                 "The server failed at this request; it goes on with others. Its "

@@ -101,8 +101,11 @@ def _score(settings: ServerSettings) -> dict[str, Any]:
             "413": _refused("Too large, too long or too many."),
             "415": _refused("An archive, or no form with files."),
             "422": _refused("No clip could be scored, or the table cannot be read."),
-            "503": _refused("The queue is full, or the server stops: Retry-After."),
+            "503": _refused(
+                "The queue is full, the server stops, or its disk fails: Retry-After."
+            ),
             "504": _refused("The scores took too long."),
+            "507": _refused("No space is left for the clips: Retry-After."),
         },
     }
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from base_models.clip_status import OK
 from base_models.clips.read_clips import SetAside
-from base_models.errors import StackedMOSError, UsageError, some
+from base_models.errors import MachineFault, StackedMOSError, UsageError, some
 from base_models.scales import Scale
 from ensemble.attention.explain import explain_clips, file_name
 from ensemble.attention.labels import short
@@ -99,7 +99,8 @@ class Scorer:
         on_progress = _progress(job)
         try:
             scores, windowed = self._scores(clips, request, on_progress)
-        except Refusal:
+        # A machine that fails is not the fault of the clips.
+        except (Refusal, MachineFault):
             raise
         except StackedMOSError as error:
             message = _with_names(str(error), request)

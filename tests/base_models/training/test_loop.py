@@ -32,8 +32,6 @@ def train(task, preset="dora", seed=0, criterion=None, **settings):
     history = train_network(
         model, criterion or build_criterion(config), task, config, seed, CPU
     )
-    for record in history:
-        del record["seconds"]
     return model, history
 
 

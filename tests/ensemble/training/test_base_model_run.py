@@ -3,6 +3,7 @@ it is left alone.
 """
 
 import dataclasses
+import os
 import shutil
 import threading
 import time
@@ -76,7 +77,7 @@ def test_a_finished_run_holds_the_model_and_its_tables_and_no_litter(finished):
         (finished.folder, ROLE, files),
         (finished.fold_folder, FOLD_ROLE, FOLDS),
     ]:
-        assert names(folder) == wanted | {"manifest.json"}
+        assert names(folder) == wanted | {"manifest.json", "log.jsonl"}
         artifact = Artifact(folder, role, folder.name)
         artifact.verify()
         assert set(artifact.names) == wanted
@@ -139,7 +140,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_tables(
     assert not is_sealed(folder)
     assert read_json(folder / PROGRESS)["epoch"] == epoch
     assert any(name.endswith(CHECKPOINT) for name in names(folder))
-    (folder / ".weights.safetensors.0123.tmp").write_bytes(b"half")
+    left = folder / f".weights.safetensors.{'0' * 32}.tmp"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
     monkeypatch.setattr(
         BaseRun,
         "_write_progress",

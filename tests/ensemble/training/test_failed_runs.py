@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import io
+import os
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from commands import call, plan_embedded, refused
 from rich.console import Console
 
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
-from base_models.files import is_sealed
+from base_models.files import Artifact, is_sealed
 from ensemble.stacking.stack_data import StackData
 from ensemble.training.base_model_run import BaseRun, failure_of
 from ensemble.training.progress import _PlainLines
@@ -96,6 +98,32 @@ def test_one_that_fails_is_reported_and_the_others_are_stacked(plan, workspace, 
     ]
 
 
+class PanicException(BaseException):
+    """As of a library in Rust."""
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "reason"),
+    [
+        (RuntimeError("of\ntorch"), StackedMOSError, "RuntimeError: of torch"),
+        (AssertionError(), StackedMOSError, "AssertionError"),
+        (PanicException("index"), StackedMOSError, "PanicException: index"),
+        (ValueError("too few"), UsageError, "too few"),
+        (DamagedArtifact("changed"), DamagedArtifact, "changed"),
+    ],
+)
+def test_whatever_one_fails_with_the_others_go_on(
+    plan, workspace, error, failure, reason
+):
+    with failing(error, ["pooled_svr-s0"]):
+        result = train_base_models(plan(), workspace)
+    assert result.trained == ("pooled_ridge-s0", "pooled_svr-s1")
+    assert result.failed == {"pooled_svr-s0": reason}
+    with failing(error, ["pooled_svr-s0"]), pytest.raises(StackedMOSError) as raised:
+        train_base_models(plan([("pooled_svr", 0)]), workspace)
+    assert (type(raised.value), str(raised.value)) == (failure, reason)
+
+
 def test_after_the_cure_only_what_failed_is_trained(plan, workspace):
     with failing(UsageError("no"), ["pooled_svr-s0"]):
         train_base_models(plan(), workspace)
@@ -148,7 +176,6 @@ def test_what_was_finished_before_is_not_all_that_failed(plan, workspace):
         KeyboardInterrupt(),
         OSError(errno.ENOSPC, "No space left on device"),
         MemoryError(),
-        TypeError("a defect of this program"),
     ],
 )
 def test_interrupts_and_faults_of_the_machine_stop_all(plan, workspace, fault):
@@ -173,6 +200,36 @@ def test_a_damaged_run_does_not_keep_the_others_from_training(plan, workspace):
     assert f"{damaged / 'manifest.json'} is not a manifest. Delete that" in reason
     of_last = RunsOfData.of_last(workspace)
     assert list(of_last.choose(None)) == ["pooled_svr-s0", "pooled_svr-s1"]
+
+
+def test_a_finished_run_is_read_whole_before_it_counts_as_finished(plan, workspace):
+    train_base_models(plan(MODELS[:1]), workspace)
+    folder = plan().runs[0].folder
+    for name in Artifact(folder, "base model").names:
+        path = folder / name
+        good = path.read_bytes()
+        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        with pytest.raises(DamagedArtifact, match=re.escape(f"{path} was changed")):
+            train_base_models(plan(MODELS[:1]), workspace)
+        path.write_bytes(good)
+    assert train_base_models(plan(MODELS[:1]), workspace).trained == ()
+
+
+def test_what_killed_writers_left_is_gone_after_the_next_run(plan, workspace):
+    train_base_models(plan(MODELS[:1]), workspace)
+    ready = plan(MODELS[:1])
+    there = sorted(path for path in workspace.root.rglob("*") if path.is_file())
+    folder = ready.runs[0].folder
+    # A run that was killed right after its manifest was written.
+    (folder / "progress.json").write_text("{}")
+    (folder / "0.checkpoint.safetensors").write_bytes(b"half")
+    (folder / ".lock").touch()
+    for place in (workspace.root, folder, ready.runs[0].data, workspace.embeddings):
+        left = place / f".a.{'0' * 32}.tmp"
+        left.write_bytes(b"half")
+        os.utime(left, (0, 0))
+    assert train_base_models(ready, workspace).trained == ()
+    assert there == sorted(path for path in workspace.root.rglob("*") if path.is_file())
 
 
 def test_a_failure_is_shown_when_it_happens_and_not_before(plan, workspace):

@@ -8,9 +8,13 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from base_models.files import seal, write_json
+from base_models.files import atomic_write, guarded_json, seal
 from ensemble.training import progress
 from ensemble.training.base_model_run import FINGERPRINTS, PROGRESS, BaseRun
+
+
+def write_progress(run, values):
+    atomic_write(run.folder / PROGRESS, guarded_json(values))
 
 
 def record(epoch=3, **changes):
@@ -67,7 +71,7 @@ def test_without_a_terminal_each_run_says_how_far_it_is_once_and_ends_with_done(
     with progress.watch(runs):
         for epoch in (1, 2, 3):
             for run in runs:
-                write_json(run.folder / PROGRESS, record(epoch))
+                write_progress(run, record(epoch))
         view = progress._PlainLines(Console(stderr=True))
         for _ in range(3):
             view.show(runs)
@@ -95,7 +99,7 @@ def test_a_line_comes_again_only_after_a_while(runs, capsys, stays_dark, monkeyp
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     view = progress._PlainLines(Console(stderr=True))
-    write_json(runs[0].folder / PROGRESS, record(part="fold 2/3"))
+    write_progress(runs[0], record(part="fold 2/3"))
     for seconds in (0, 1, progress.PLAIN_SECONDS - 2, 1, 1):
         now[0] += seconds
         view.show(runs)
@@ -105,9 +109,8 @@ def test_a_line_comes_again_only_after_a_while(runs, capsys, stays_dark, monkeyp
 
 
 def test_a_long_line_is_not_broken(runs, capsys, stays_dark):
-    write_json(
-        runs[0].folder / PROGRESS,
-        record(part="fold 2/3", srcc=[0.5] * 20, aspects=["mi"] * 20),
+    write_progress(
+        runs[0], record(part="fold 2/3", srcc=[0.5] * 20, aspects=["mi"] * 20)
     )
     progress._PlainLines(Console(stderr=True, width=40)).show(runs)
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -117,15 +120,15 @@ def test_a_progress_file_that_vanishes_or_is_damaged_is_no_matter(
     runs, monkeypatch, capsys, stays_dark
 ):
     (runs[0].folder / PROGRESS).write_text('{"epoch"')
-    write_json(runs[1].folder / PROGRESS, record())
-    read = progress.read_json
+    write_progress(runs[1], record())
+    read = progress.read_bytes
 
     def vanishing(path):
         path.unlink(missing_ok=True)
         return read(path)
 
     assert progress._read_progress(runs[0]) is None
-    monkeypatch.setattr(progress, "read_json", vanishing)
+    monkeypatch.setattr(progress, "read_bytes", vanishing)
     assert progress._read_progress(runs[1]) is None
     with progress.watch(runs):
         pass
@@ -144,7 +147,7 @@ def test_on_a_terminal_there_is_a_bar_per_run_that_fills(runs):
     view = progress._Bars(bars)
     view.show(runs)
     assert not bars.tasks
-    write_json(runs[1].folder / PROGRESS, record())
+    write_progress(runs[1], record())
     view.show(runs)
     assert [(task.description, task.completed, task.total) for task in bars.tasks] == [
         ("dora-s1", 3, 10)
@@ -166,7 +169,7 @@ def test_watching_works_with_and_without_a_terminal(runs, terminal, monkeypatch)
     console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
     monkeypatch.setattr(progress, "Screen", lambda stderr: console)
     with progress.watch(runs):
-        write_json(runs[0].folder / PROGRESS, record())
+        write_progress(runs[0], record())
         finish(runs[1])
     said = console.file.getvalue()
     assert "dora-s0" in said

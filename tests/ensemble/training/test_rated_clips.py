@@ -158,6 +158,23 @@ def test_saving_again_writes_nothing_unless_the_audio_has_moved(tmp_path):
     same(RatedClips.load(folder), moved)
 
 
+def test_a_table_whose_writer_was_killed_or_that_is_damaged_is_written_again(tmp_path):
+    rated = read(table(tmp_path))
+    folder = tmp_path / "t"
+    rated.save(folder)
+    for name in ("clips.parquet", "facts.json", "manifest.json"):
+        good = (folder / name).read_bytes()
+        # Of the table before its audio moved, say; and only one file of two is new.
+        for other in (good[:-1] + b"!", b"", None):
+            (folder / name).unlink()
+            if other is not None:
+                (folder / name).write_bytes(other)
+            rated.save(folder)
+            same(RatedClips.load(folder), rated)
+            assert (folder / name).read_bytes() == good
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] == ".") == []
+
+
 def test_saving_mends_a_damaged_table(tmp_path):
     rated = read(table(tmp_path))
     rated.save(tmp_path / "data")

@@ -34,7 +34,7 @@ from base_models.clips.audio_files.apart.messages import (
     unpacked,
 )
 from base_models.clips.audio_files.tasks import TASKS, Answer
-from base_models.errors import ClipError, StackedMOSError
+from base_models.errors import ClipError, StackedMOSError, machine_fault
 
 START_SECONDS = 60.0
 """After which a process that has not begun to work counts as broken."""
@@ -75,7 +75,8 @@ def ask(task: str, path: str, **arguments: Any) -> Answer:
     if own is None:
         return TASKS[task](**arguments)
 
-    record = {"task": task, "arguments": arguments}
+    # A name may be relative to the folder of this process, which changes.
+    record = {"task": task, "arguments": arguments, "folder": _folder()}
     try:
         return _asked(record, own)
     except _Died:
@@ -88,6 +89,14 @@ def ask(task: str, path: str, **arguments: Any) -> Answer:
             f"{path!r} cannot be decoded: the process that decodes audio {error}",
             status=CRASHED,
         ) from error
+
+
+def _folder() -> str:
+    """The folder that relative names begin in; "" where it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def start_early() -> None:
@@ -122,15 +131,11 @@ def _taken(answer: Record, array: np.ndarray | None) -> Answer:
     """The answer of a task; what went wrong is raised here."""
     for name, level, message in answer.get("log", ()):
         logging.getLogger(name).log(level, "%s", message)
-    if "clip_error" in answer:
-        raise ClipError(answer["clip_error"], status=answer["status"])
     if "error" in answer:
         kind = getattr(errors, answer["error"], StackedMOSError)
-        error: Exception = kind(answer["message"])
-        if isinstance(error, OSError):
-            error.errno = answer["errno"]
-            error.filename = answer["path"]
-        raise error
+        if kind is ClipError:
+            raise ClipError(answer["message"], status=answer["status"])
+        raise kind(answer["message"])
     return Answer(answer["facts"], array)
 
 
@@ -139,14 +144,20 @@ class _DecodingProcess:
 
     def __init__(self) -> None:
         self._is_ready = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_environment(),
-            bufsize=0,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _COMMAND, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                bufsize=0,
+            )
+        except OSError as error:
+            raise machine_fault(error, sys.executable) or StackedMOSError(
+                f"The process that decodes audio does not start: {error}; "
+                f"{SECONDS_VARIABLE}=none decodes without it."
+            ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to = self._process.stdin.fileno()
@@ -178,7 +189,7 @@ class _DecodingProcess:
             for part in packed(record):
                 _write(self._to, part)
             answer, array = unpacked(self._fill, max_bytes)
-            if not {"facts", "clip_error", "error"} & set(answer):
+            if not {"facts", "error"} & set(answer):
                 raise BrokenMessage("an answer to nothing")
         except TimeoutError:
             raise ClipError(

@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import Any
 
-from base_models.clip_status import TOO_LARGE, UNREADABLE
+from base_models.clip_status import TOO_LARGE
 from base_models.clips.audio_files.apart.limits import MEMORY_VARIABLE, limits
 from base_models.clips.audio_files.apart.messages import (
     BrokenMessage,
@@ -23,7 +23,7 @@ from base_models.clips.audio_files.apart.messages import (
     unpacked,
 )
 from base_models.clips.audio_files.tasks import TASKS, Answer
-from base_models.errors import ClipError, StackedMOSError
+from base_models.errors import ClipError, StackedMOSError, machine_fault
 
 _MAX_TASK = 1 << 20
 
@@ -86,44 +86,50 @@ def _write(handle: int, parts: list[memoryview]) -> None:
 
 def _answer(record: Record) -> tuple[Record, Any]:
     """Do a task: its facts and array, or what is wrong with the clip."""
+    _enter(record["folder"])
+    path = record["arguments"].get("path")
     try:
         answer: Answer = TASKS[record["task"]](**record["arguments"])
-    except ClipError as error:
-        # Decoders turn it into an error of their own.
-        if isinstance(error.__cause__, MemoryError):
-            return _too_large(record), None
-        return {"clip_error": str(error), "status": error.status}, None
-    except MemoryError:
-        return _too_large(record), None
     except StackedMOSError as error:
-        return _other_error(error), None
+        # Here it is the limit that was reached, not the end of the machine's memory.
+        if isinstance(error.__cause__, MemoryError):
+            return _too_large(path), None
+        return _refusal(error), None
+    except MemoryError:
+        return _too_large(path), None
     # What a decoder raises of a file is no reason to stop for the others.
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        path = record["arguments"].get("path")
-        return {
-            "clip_error": f"{path!r} cannot be decoded: {reason}",
-            "status": UNREADABLE,
-        }, None
+        refusal = machine_fault(error, str(path)) or ClipError(
+            f"{path!r} cannot be decoded: {reason}"
+        )
+        return _refusal(refusal), None
     return {"facts": answer.facts}, answer.array
 
 
-def _too_large(record: Record) -> Record:
+def _enter(folder: str) -> None:
+    """Read relative names as the parent does."""
+    # Where the folder is gone, its relative names are nowhere in this process too.
+    with contextlib.suppress(OSError):
+        os.chdir(folder or "/")
+
+
+def _too_large(path: object) -> Record:
     own = limits()
-    reason = (
-        f"{record['arguments'].get('path')!r} needs more memory than the "
-        f"{own.mebibytes if own else 0} MiB that a clip may take; shorten it, or set "
-        f"{MEMORY_VARIABLE} higher"
+    return _refusal(
+        ClipError(
+            f"{path!r} needs more memory than the {own.mebibytes if own else 0} MiB "
+            f"that a clip may take; shorten it, or set {MEMORY_VARIABLE} higher",
+            status=TOO_LARGE,
+        )
     )
-    return {"clip_error": reason, "status": TOO_LARGE}
 
 
-def _other_error(error: StackedMOSError) -> Record:
+def _refusal(error: StackedMOSError) -> Record:
     return {
         "error": type(error).__name__,
         "message": str(error),
-        "errno": getattr(error, "errno", None),
-        "path": getattr(error, "filename", None),
+        "status": getattr(error, "status", ""),
     }
 
 

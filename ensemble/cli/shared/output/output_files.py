@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
-from base_models.errors import UsageError
+from base_models.errors import UsageError, machine_fault
 from base_models.files import atomic_write
 from ensemble.cli.shared.exit_codes import say
 from ensemble.cli.shared.options import OptionGroup
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STDOUT = "-"
+_BLOCK = 4096
+"""Bytes that a disk must take, so that it counts as not full."""
 
 
 def add_result_options(
@@ -102,7 +104,7 @@ def check_outputs(
             raise UsageError(
                 f"{option} would write over {name}, which is read; name another file."
             )
-        _check_writable(option, name, place)
+        check_folder(f"{option} {name}", str(place.parent))
         if place in written:
             other, same = written[place]
             raise UsageError(
@@ -111,21 +113,35 @@ def check_outputs(
         written[place] = (option, name)
 
 
-def _check_writable(option: str, name: str, place: Path) -> None:
-    """Refuse a file in a folder where nothing can be written.
+def check_folder(option: str, name: str) -> None:
+    """Refuse a folder in which nothing can be written, whether it is there or not.
 
     It would be found out after the work otherwise, which may take hours.
+
+    Parameters
+    ----------
+    option : that names it, with what it names where that is another thing
+    name : of the folder
+
+    Raises
+    ------
+    UsageError
+        when files are not allowed there.
+    MachineFault
+        when the machine fails, for instance as its disk is full.
     """
-    folder = place.parent
+    folder = Path(name).resolve()
     while not folder.exists():
         folder = folder.parent
     try:
-        # Permissions do not tell: a file system may be read-only, or full.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        # Permissions do not tell: a file system may be read-only, or full, where a file
+        # can be made and nothing be put into it.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_BLOCK))
+            file.flush()
     except OSError as error:
-        raise UsageError(
-            f"{option} {name}: no file can be written to {folder} ({error.strerror}); "
+        raise machine_fault(error, name) or UsageError(
+            f"{option}: no file can be written to {folder} ({error.strerror}); "
             "name another folder, or change its permissions."
         ) from error
 

@@ -9,6 +9,7 @@ from base_models.errors import UsageError
 from base_models.files import atomic_write
 from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import listed, say
+from ensemble.cli.shared.output.output_files import check_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +29,12 @@ def make_folder(name: str) -> None:
     Raises
     ------
     UsageError
-        when the name is empty.
+        when the name is empty, or nothing can be written there.
     """
     if not name:
         raise UsageError("--explain takes the folder to write to; got ''.")
     Path(name).mkdir(parents=True, exist_ok=True)
+    check_folder(f"--explain {name}", name)
 
 
 def explain(

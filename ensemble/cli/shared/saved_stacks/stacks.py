@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.encoders import check_kind
+from base_models.files import Artifact
 from ensemble.cli.shared.engines import locate
+from ensemble.cli.shared.exit_codes import say_more
 from ensemble.cli.shared.options import (
     OptionGroup,
     add_artifacts_option,
     add_device_option,
     add_weights_options,
 )
-from ensemble.workspace import Workspace
+from ensemble.workspace import STACK_ROLE, Workspace
 
 if TYPE_CHECKING:
     # Imported late, because a command's --help must not import torch.
@@ -34,9 +36,21 @@ def add_stack_options(group: OptionGroup) -> None:
         help="folder of the stack, or hub:USER/NAME, with @REVISION for a branch, tag "
         "or commit; default: that of the last fit_meta",
     )
+    add_expected_hash_option(group)
     add_weights_options(group)
     add_device_option(group)
     add_artifacts_option(group, "what fit_meta wrote, where embeddings are kept, too")
+
+
+def add_expected_hash_option(group: OptionGroup) -> None:
+    """Add the option that names the one stack that is meant."""
+    group.add_argument(
+        "--expect-sha256",
+        type=str,
+        metavar="HASH",
+        help="SHA-256 of the stack, as inspect_stack prints it to whoever made it; any "
+        "other stack is refused (exit code 4)",
+    )
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,8 @@ class _ChosenStack:
     ----------
     folder : of the stack
     embeddings : folder of the store
-    overrides : parameters of its base models that are other than when it was fitted
+    overrides : parameters of its base models that are other than when it was fitted,
+        and the hash that it must have
     """
 
     folder: Path
@@ -65,9 +80,13 @@ class _ChosenStack:
             # Asked once: the branch of a hub may move while clips are scored.
             options.stack = str(folder)
         else:
-            folder = workspace.root / workspace.latest("stack", "fit_meta")["folder"]
+            folder = workspace.last_stack("fit_meta")
 
         overrides: dict[str, str | tuple[str, ...]] = {}
+        if options.expect_sha256 is not None:
+            Artifact(folder, STACK_ROLE).check_root_hash(options.expect_sha256)
+            # Whoever reads the folder later, a worker too, holds it to the same.
+            overrides["expect_sha256"] = options.expect_sha256
         if options.device:
             overrides["device"] = options.device
         for kind in ("audio", "text"):
@@ -86,6 +105,8 @@ def load_stack(options: Namespace) -> tuple[StackedMOS, EmbeddingStore]:
     from ensemble.estimator.stacked_mos import StackedMOS
 
     chosen = _ChosenStack.of(options)
+    known = Artifact(chosen.folder, STACK_ROLE).root_hash
+    say_more(f"stack {chosen.folder}: SHA-256 {known}")
     stack = StackedMOS.load(chosen.folder, **chosen.overrides)
     dtype = stored_dtype(model for _, model in stack.estimators_)
     return stack, EmbeddingStore(chosen.embeddings, dtype=dtype)

@@ -101,6 +101,28 @@ def test_a_full_or_read_only_folder_is_said_and_nothing_is_left_in_others(
         check_outputs({"--out": "s.csv"}, inputs=())
 
 
+class FullFile(io.BytesIO):
+    """A file on a full disk: it can be made, and nothing be put into it."""
+
+    def flush(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict_mos", "labels.csv", "--explain", "why"),
+        ("predict_mos", "--predictions", "m=scores.csv:1-5", "--out", "s.csv"),
+        ("fit_base", "--data", "labels.csv", "--artifacts", "art"),
+        ("fit_meta", "--artifacts", "art"),
+        ("reproduce", "table1", "--quick", "--artifacts", "art"),
+    ],
+)
+def test_a_full_disk_is_found_before_the_work(folder, monkeypatch, words):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: FullFile())
+    refused(5, call(*words), f"No space left to write .*{words[-1].split('.')[0]}")
+
+
 def test_an_empty_name_is_no_silence(folder):
     result = call("rate_less", "scores.csv", "ratings.csv", "--out", "")
     refused(2, result, "--out takes a file; got ''")

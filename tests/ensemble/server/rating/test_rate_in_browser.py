@@ -244,5 +244,5 @@ def test_predicted_planned_rated_and_powered(open_page, tmp_path):
     )
     assert code == 0, said
     means = pd.read_csv(tmp_path / "means.csv").set_index("system")
-    assert means.loc[["v1", "v2"], "rated_clips"].tolist() == [2, 2]
-    assert means.loc["v1", "ratings"] == 4
+    assert means.loc[["oldest", "newest"], "rated_clips"].tolist() == [2, 2]
+    assert means.loc["oldest", "ratings"] == 4

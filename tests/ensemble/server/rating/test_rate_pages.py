@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from listening_pages import answer_to, client_of, write_plan
 
-NAMES = ("secret", "v1", "v2", ".wav", "sqlite")
+NAMES = ("secret", "oldest", "newest", ".wav", "sqlite")
 
 
 def start(client, code="anna"):
@@ -136,7 +136,7 @@ def test_audio_is_served_in_parts_as_players_ask(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["..%2f..%2fplan.csv", "%2e%2e/ratings.sqlite", "secret-v1-0", "0" * 24]
+    "name", ["..%2f..%2fplan.csv", "%2e%2e/ratings.sqlite", "secret-oldest-0", "0" * 24]
 )
 def test_audio_is_found_by_its_opaque_name_alone(tmp_path, name):
     with client_of(tmp_path) as (client, _):
@@ -279,7 +279,7 @@ def test_progress_counts_and_ratings_can_be_downloaded(tmp_path):
             client.post("/rate/leave")
         text = client.get("/rate/progress", params={"key": store.key}).text
         assert "4 of 6 answers; 2 raters so far" in text
-        assert "secret-v1-0" in text
+        assert "secret-oldest-0" in text
         table = client.get("/rate/ratings.csv", params={"key": store.key}).text
         assert table.startswith("rater_id,clip_id,audio,system_id,prompt,mi,ta")
         assert table.count("cannot_judge") == 2
@@ -296,7 +296,7 @@ def test_progress_before_anybody_came(tmp_path):
 
 def test_kinds_that_browsers_do_not_play_become_wav_and_parts_are_cut(tmp_path):
     plan = write_plan(tmp_path)
-    sound, rate = soundfile.read(tmp_path / "secret-v1-0.wav")
+    sound, rate = soundfile.read(tmp_path / "secret-oldest-0.wav")
     soundfile.write(tmp_path / "a.aiff", sound, rate, subtype="PCM_24")
     soundfile.write(tmp_path / "b.flac", sound, rate, subtype="PCM_24")
     plan.write_text(

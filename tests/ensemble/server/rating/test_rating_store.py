@@ -283,10 +283,10 @@ def test_a_file_of_other_clips_or_other_audio_is_refused(tmp_path):
     RatingStore(file, design(), clips).close()
     with pytest.raises(UsageError, match="ratings of other clips"):
         RatingStore(file, design(), clips[:2])
-    (tmp_path / "secret-v1-0.wav").write_bytes(
-        (tmp_path / "secret-v2-1.wav").read_bytes()
+    (tmp_path / "secret-oldest-0.wav").write_bytes(
+        (tmp_path / "secret-newest-1.wav").read_bytes()
     )
-    with pytest.raises(UsageError, match="audio or the prompt of 'secret-v1-0'"):
+    with pytest.raises(UsageError, match="audio or the prompt of 'secret-oldest-0'"):
         RatingStore(file, design(), clips_of(plan))
 
 

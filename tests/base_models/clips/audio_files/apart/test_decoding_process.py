@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -35,7 +36,7 @@ from base_models.clips.audio_files.apart.messages import (
     packed,
     unpacked,
 )
-from base_models.errors import ClipError, StackedMOSError, UsageError
+from base_models.errors import ClipError, MachineFault, StackedMOSError, UsageError
 
 RATE = 16_000
 
@@ -287,6 +288,43 @@ def test_where_no_process_starts_it_is_said(clip, monkeypatch, fresh):
         load_audio(clip, RATE)
 
 
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (errno.EMFILE, MachineFault, "Too many open files"),
+        (errno.ENOMEM, MachineFault, "Cannot allocate memory"),
+        (errno.ENOENT, StackedMOSError, "does not start: .* decodes without it"),
+    ],
+)
+def test_a_machine_that_starts_no_process_is_not_blamed_on_the_clip(
+    clip, monkeypatch, fresh, code, kind, words
+):
+    def refused(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(decoding_process.subprocess, "Popen", refused)
+    with pytest.raises(kind, match=words) as e:
+        load_audio(clip, RATE)
+    assert not isinstance(e.value, ClipError)
+
+
+@pytest.mark.parametrize("name", ["EMFILE", "EIO", "ESTALE"])
+def test_a_fault_of_the_machine_in_the_process_is_one_here(
+    clip, monkeypatch, fresh, name
+):
+    stumbling(monkeypatch, f"raise OSError({getattr(errno, name)}, 'x')")
+    with pytest.raises(MachineFault, match=f"at {clip}"):
+        load_audio(clip, RATE)
+
+
+def test_what_a_decoder_raises_that_nobody_knows_sets_the_clip_aside(
+    clip, monkeypatch, fresh
+):
+    stumbling(monkeypatch, "raise ZeroDivisionError('so')")
+    with pytest.raises(ClipError, match="cannot be decoded: ZeroDivisionError: so"):
+        load_audio(clip, RATE)
+
+
 def test_starting_early_starts_one_process(clip, fresh):
     start_early()
     start_early()
@@ -377,3 +415,15 @@ def test_audio_offers_what_is_asked_for():
     assert {"load_audio", "probe", "powers_by_second", "write_pcm"} <= set(
         audio.__all__
     )
+
+
+def test_relative_names_are_those_of_the_folder_that_the_caller_is_in(
+    tmp_path, monkeypatch
+):
+    for name, seconds in (("first", 1), ("second", 2)):
+        (tmp_path / name).mkdir()
+        sound = np.full(seconds * RATE, 0.1)
+        soundfile.write(tmp_path / name / "clip.wav", sound, RATE)
+    for name, seconds in (("first", 1), ("second", 2)):
+        monkeypatch.chdir(tmp_path / name)
+        assert probe("clip.wav").seconds == seconds

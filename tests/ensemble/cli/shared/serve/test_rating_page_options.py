@@ -102,7 +102,7 @@ def test_without_rate_there_is_no_rating_page(plan):
     ],
 )
 def test_what_cannot_be_is_refused_with_words(plan, tmp_path, words, message):
-    (tmp_path / "a.wav").write_bytes((tmp_path / "secret-v1-0.wav").read_bytes())
+    (tmp_path / "a.wav").write_bytes((tmp_path / "secret-oldest-0.wav").read_bytes())
     with pytest.raises(UsageError, match=message):
         rating_settings(_parser().parse_args(words))
 
@@ -115,10 +115,10 @@ def test_text_is_not_asked_about_where_no_clip_has_a_prompt(plan, tmp_path):
 
 
 def test_clips_that_cannot_be_played_are_set_aside_by_name(plan, tmp_path, capsys):
-    (tmp_path / "secret-v1-0.wav").write_bytes(b"RIFF")
+    (tmp_path / "secret-oldest-0.wav").write_bytes(b"RIFF")
     with settings_of("--rate", "plan.csv") as settings:
         assert len(settings.store.clips) == 2
-    assert "1 clip set aside:\n  secret-v1-0: " in capsys.readouterr().err
+    assert "1 clip set aside:\n  secret-oldest-0: " in capsys.readouterr().err
 
 
 def test_where_no_clip_can_be_played_nothing_is_served(plan, tmp_path):
@@ -166,7 +166,7 @@ def test_ratings_are_a_clip_table_with_audio_too(tmp_path):
     assert clips["mi"].tolist() == [4.0] * len(clips)
     assert all(Path(audio).is_file() for audio in clips["audio"])
     assert set(clips["prompt"]) <= set(PROMPTS)
-    assert set(clips["system_id"]) <= {"v1", "v2"}
+    assert set(clips["system_id"]) <= {"oldest", "newest"}
 
 
 def test_every_answer_can_be_had_and_as_csv_on_standard_output(tmp_path):
