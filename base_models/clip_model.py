@@ -52,6 +52,9 @@ RANGE = "range.safetensors"
 KINDS = ("audio", "text")
 """Of encoders."""
 
+_STORED_AS = "stored_as"
+_USUAL_DTYPE = "float16"
+
 Config = TypeVar("Config", bound=Settings)
 
 
@@ -231,10 +234,19 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         if isinstance(self.store, EmbeddingStore):
             store = self.store
         else:
-            store = EmbeddingStore(self.store)
+            store = EmbeddingStore(self.store, dtype=self.store_dtype_)
         audio, text = self.encoders()
         placeholder = placeholder_for(self.needs_text_)
         return embed_clips(X, store, audio, text=text, placeholder=placeholder)
+
+    @property
+    def store_dtype_(self) -> str:
+        """Type of the stored embeddings that the model was trained on.
+
+        Embeddings that are rounded otherwise are other ones.
+        """
+        dtype: str = self.encoders_["audio"].get(_STORED_AS, _USUAL_DTYPE)
+        return dtype
 
     def encoder_words(self) -> tuple[str, str]:
         """Audio and text encoder, as a user writes them: ``"name"``, ``"name=folder"``.
@@ -443,6 +455,10 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
             }
             if self.config_.standardises(encoder.normalised):
                 facts[kind]["standardised"] = True
+            # Only where it is another, so that usual models keep their bytes.
+            dtype = getattr(self.store, "dtype", _USUAL_DTYPE)
+            if dtype != _USUAL_DTYPE:
+                facts[kind][_STORED_AS] = dtype
         return facts
 
     def _seed(self) -> int:

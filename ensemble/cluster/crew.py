@@ -165,13 +165,15 @@ class Crew:
 
     def _present(self) -> Mapping[str, Any]:
         """What the scheduler knows of each worker, by address."""
+        scheduler = self._client.scheduler
+        if scheduler is None:
+            raise SchedulerGone(self._address)
         try:
-            info = self._client.scheduler_info(n_workers=-1)
+            # Not `scheduler_info`: the client overwrites what that returns every few
+            # seconds, with what names no worker.
+            info = self._client.sync(scheduler.identity, n_workers=-1)
         except OSError as error:
             raise SchedulerGone(self._address) from error
-        # A client that has lost its scheduler knows nothing.
-        if "workers" not in info:
-            raise SchedulerGone(self._address)
         workers: Mapping[str, Any] = info["workers"]
         return workers
 
@@ -219,7 +221,7 @@ class Crew:
         ).start()
 
     def _cannot_load(self, error: Exception) -> str:
-        words = f"{type(error).__name__}: {in_one_line(error)[:200]}"
+        words = in_one_line(error)[:200]
         return (
             f"it cannot load stackedmos {self._demands.version} ({words}); install the "
             "same version everywhere and start the workers again"
@@ -243,7 +245,8 @@ class Crew:
 
     def _all_unfit(self) -> str:
         first, *others = self._unfit.values()
-        more = f" So are {len(others)} more." if others else ""
+        are = "is" if len(others) == 1 else "are"
+        more = f" So {are} {len(others)} more." if others else ""
         return f"No worker at {self._address} is fit to work. {first[:350]}.{more}"
 
 

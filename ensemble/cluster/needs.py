@@ -42,7 +42,7 @@ class NeededEncoder(NamedTuple):
     mono : str
         See `base_models.encoders.load_encoder`.
     signature : str
-        Of the encoder that this word means here.
+        Of the encoder that this word must mean.
     """
 
     word: str
@@ -198,7 +198,7 @@ def _unfit_encoder(needed: NeededEncoder) -> str:
         )
     if encoder.signature != needed.signature:
         return (
-            f"its encoder '{needed.word}' is {encoder.signature}, and here it is "
+            f"its encoder '{needed.word}' is {encoder.signature}, and it must be "
             f"{needed.signature}; install the same weights and plug-ins everywhere and "
             "start the workers again"
         )

@@ -34,6 +34,19 @@ def is_pooled(model: Any) -> bool:
     return getattr(model, "CONFIG_TYPE", None) is PooledConfig
 
 
+def stored_dtype(models: Iterable[Any]) -> str:
+    """Type of stored embeddings that base models of a stack read.
+
+    Parameters
+    ----------
+    models : base models, fitted
+        Those that read no clips have none. Where others differ, the wider type loses
+        nothing of either.
+    """
+    dtypes = {model.store_dtype_ for model in models if reads_clips(model)}
+    return "float32" if "float32" in dtypes else "float16"
+
+
 def judged_by_prompt(models: Iterable[Any], aspects: Sequence[str]) -> tuple[bool, ...]:
     """Whether a base model over encoders judges each aspect against the prompt.
 

@@ -12,6 +12,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +23,7 @@ from base_models.encoders.embed import clip_ids
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
+from ensemble.cluster.needs import NeededEncoder, Needs
 from ensemble.engine import LOCAL, spread
 from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
@@ -49,6 +51,7 @@ from ensemble.scoring.prepared_stack import (
     with_predictions,
 )
 from ensemble.scoring.stack_source import StackSource, load_stack
+from ensemble.training.base_model_run import SCORING
 from meta.score_columns import (
     AUDIO_COLUMNS,
     COUNT_COLUMNS,
@@ -162,7 +165,8 @@ def score_clips(
     intervals : IntervalSettings, optional
         Those around the scores; by default of 90 %.
     on_progress : callable, optional
-        Called as ``on_progress(encoder, done, total)``.
+        Called as ``on_progress(encoder, done, total)`` for the clips of a chunk, and
+        with `SCORING` in place of an encoder for all of them.
     engine : str
         Where clips are scored, see `ensemble.engine.check_engine`.
     source : StackSource, optional
@@ -213,9 +217,22 @@ def score_clips(
             (source, folder, chunk, kept, level, distributions, stored)
             for chunk in chunks
         ]
-        scored = spread(_score_in_worker, pieces, engine, shared=source.embeddings)
+        scored = spread(
+            _score_in_worker,
+            pieces,
+            engine,
+            shared=source.embeddings,
+            needs=Needs(_needed_encoders(stack), audio_of=_audio_of),
+        )
 
-    done = list(scored)
+    done = []
+    n_done = len(unpredicted)
+    for chunk, result in zip(chunks, scored, strict=True):
+        done.append(result)
+        n_done += len(chunk)
+        # An encoder tells of one chunk at a time, and on a cluster of none.
+        if on_progress is not None and (len(chunks) > 1 or engine != LOCAL):
+            on_progress(SCORING, n_done, len(clips) + len(unpredicted))
     set_aside = [*unpredicted, *(clip for chunk in done for clip in chunk.set_aside)]
     left_rows = by_row(given["clip_id"].tolist(), set_aside, refused=repeats)
     bins_of = None
@@ -384,6 +401,43 @@ def score_chunk(
     )
 
 
+def _needed_encoders(stack: StackedMOS) -> tuple[NeededEncoder, ...]:
+    """The encoders that the models of a stack were trained with.
+
+    They are not loaded here, where nothing is encoded.
+    """
+    needed: dict[NeededEncoder, None] = {}
+    for model in clip_models(stack):
+        words = dict(zip(("audio", "text"), model.encoder_words(), strict=True))
+        for kind, facts in model.encoders_.items():
+            encoder = NeededEncoder(
+                words[kind],
+                model.device,
+                mono=model.config_.mono,
+                signature=facts["signature"],
+            )
+            needed[encoder] = None
+    return tuple(needed)
+
+
+def _audio_of(piece: tuple[Any, ...]) -> list[object]:
+    """Names of the audio of a piece of `_score_in_worker`."""
+    _, folder, chunk, *_ = piece
+    return _absolute_paths(chunk, folder)
+
+
+def _absolute_paths(chunk: pd.DataFrame, folder: str) -> list[object]:
+    """Paths of clips that mean the same in every folder.
+
+    The folder of a worker may be another one. A missing path stays missing, to be set
+    aside.
+    """
+    return [
+        os.path.join(folder, path) if isinstance(path, str) and path else path
+        for path in chunk["audio"]
+    ]
+
+
 def _score_in_worker(
     source: StackSource,
     folder: str,
@@ -394,19 +448,13 @@ def _score_in_worker(
     tables: Sequence[PredictionTable],
 ) -> ScoredChunk:
     """Score a chunk in a worker process; `folder` is what paths are relative to."""
-    # The worker's own folder may be another one, so that paths are read as absolute
-    # ones. A missing path stays missing, to be set aside.
-    absolute_paths = []
-    for path in chunk["audio"]:
-        if isinstance(path, str) and path:
-            path = os.path.join(folder, path)
-        absolute_paths.append(path)
-
+    absolute_paths = _absolute_paths(chunk, folder)
     with cpu_threads(source.threads):
+        stack = with_predictions(load_stack(source), tables)
         return score_chunk(
-            with_predictions(load_stack(source), tables),
+            stack,
             chunk.assign(audio=absolute_paths),
-            source.store,
+            source.store_of(stack),
             aspects=aspects,
             level=level,
             distributions=distributions,

@@ -14,6 +14,7 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.files import MANIFEST, is_sealed, read_bytes, sha256
 from base_models.optional_libraries import LazyLibrary
+from ensemble.estimator.predict_base_models import stored_dtype
 from ensemble.estimator.stacked_mos import StackedMOS
 
 if TYPE_CHECKING:
@@ -76,14 +77,14 @@ class StackSource:
             threads=torch.get_num_threads(),
         )
 
-    @property
-    def store(self) -> EmbeddingStore:
-        """Where embeddings are kept."""
-        return EmbeddingStore(self.embeddings)
+    def store_of(self, stack: StackedMOS) -> EmbeddingStore:
+        """Where embeddings are kept that a stack reads."""
+        dtype = stored_dtype(model for _, model in stack.estimators_)
+        return EmbeddingStore(self.embeddings, dtype=dtype)
 
 
 @functools.lru_cache(maxsize=2)
 def load_stack(source: StackSource) -> StackedMOS:
     """Read and verify a stack, once per process."""
     overrides = dict(source.overrides)
-    return StackedMOS.load(source.folder, store=source.store, **overrides)
+    return StackedMOS.load(source.folder, store=source.embeddings, **overrides)

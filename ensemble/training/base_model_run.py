@@ -41,6 +41,7 @@ from base_models.files import (
 )
 from base_models.model_presets import AnyConfig, configured
 from base_models.pooled_config import PooledConfig
+from ensemble.cluster.needs import Needs
 from ensemble.engine import spread
 from ensemble.training.rated_clips import RatedClips
 from meta.rows import Rows
@@ -53,6 +54,8 @@ PREDICTIONS = "predictions-"
 """Start of the names of files with predictions for a split."""
 FINGERPRINTS = "fingerprints"
 """What progress reports in place of an encoder while recordings are compared."""
+SCORING = "scoring"
+"""The same while clips are scored, of all that are done with."""
 PROGRESS = "progress.json"
 FAILURE = "failure.json"
 """Why the last attempt to train a run failed; absent where none did."""
@@ -371,6 +374,7 @@ def train_runs(
     watch: Watch | None,
     engine: str,
     shared: Path,
+    needs: Needs | None = None,
 ) -> dict[str, StackedMOSError]:
     """Train runs that are not finished; returns why some of them failed, by name.
 
@@ -386,6 +390,8 @@ def train_runs(
     engine : str
     shared : Path
         Folder that all workers see.
+    needs : Needs, optional
+        What else workers of a cluster must have.
     """
     if not runs:
         return {}
@@ -403,6 +409,7 @@ def train_runs(
                 # The same for all runs of a plan.
                 threads=runs[0].threads,
                 shared=shared,
+                needs=needs,
             )
         )
     return {

@@ -135,16 +135,16 @@ def _fill(
     audio, text = pair
     # On an engine many workers fill the store that they share.
     if compute.engine != LOCAL:
-        embed_chunks(
+        return embed_chunks(
             rated.frame,
             store,
             (setup.audio_encoder, setup.text_encoder if text else None),
+            encoders=pair,
             device=compute.device,
             engine=compute.engine,
             placeholder=placeholder,
-            mono=audio.mono,
+            on_progress=on_embed,
         )
-    # After an engine this encodes nothing, but names the clips that it cannot use.
     return fill_clips(
         rated.frame,
         store,

@@ -32,6 +32,7 @@ from ensemble.screen.screen import Screen
 from ensemble.training.base_model_run import (
     FINGERPRINTS,
     PROGRESS,
+    SCORING,
     BaseRun,
     failure_of,
 )
@@ -193,8 +194,8 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
     Yields
     ------
     on_progress : callable
-        Called as ``on_progress(encoder, done, total)``, or with `FINGERPRINTS` or
-        `DIVIDING` in place of an encoder.
+        Called as ``on_progress(encoder, done, total)``, or with `FINGERPRINTS`,
+        `DIVIDING` or `SCORING` in place of an encoder.
     """
     console = Screen(stderr=True)
     has_bars = console.is_terminal and not streams.is_quiet()
@@ -237,6 +238,8 @@ def _step(encoder: str, count: str) -> str:
         return f"Looking for copies among {count}recordings"
     if encoder == DIVIDING:
         return f"Measuring {count}clips for windows"
+    if encoder == SCORING:
+        return f"Scored {count}clips"
     spec = known_encoders().specs.get(encoder)
     unit = "prompts" if spec is not None and spec.kind == "text" else "clips"
     return f"Embedding {count}{unit}, {encoder}"

@@ -22,6 +22,7 @@ from base_models.errors import (
     UsageError,
     some,
 )
+from ensemble.cluster.needs import NeededEncoder, Needs
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import (
     FINGERPRINTS,
@@ -243,12 +244,14 @@ def train_base_models(
                 "fit_base trains it again."
             )
 
+    needs = _needs(plan, unfinished) if engine != LOCAL else Needs()
     found = train_runs(
         unfinished,
         jobs=plan.jobs,
         watch=watch,
         engine=engine,
         shared=root,
+        needs=needs,
     )
     failed |= found
     _point(plan, workspace, failed)
@@ -258,6 +261,23 @@ def train_base_models(
         trained=tuple(run.name for run in unfinished if run.name not in failed),
         failed={name: str(error) for name, error in failed.items()},
     )
+
+
+def _needs(plan: TrainingPlan, runs: Iterable[BaseRun]) -> Needs:
+    """What a worker must have to train some runs of a plan."""
+    from base_models.encoders import load_encoder
+
+    encoders: dict[NeededEncoder, None] = {}
+    for run in runs:
+        words = [run.audio_encoder]
+        if any(plan.rated.needs_text) and not run.config.audio_only:
+            words.append(run.text_encoder)
+        for word in words:
+            # The plan has loaded them, so that this reads nothing.
+            encoder = load_encoder(word, device=plan.device, mono=run.config.mono)
+            encoders[NeededEncoder.of(encoder, word, run.device)] = None
+    audio = plan.rated.frame["audio"]
+    return Needs(tuple(encoders), audio_of=lambda piece: audio)
 
 
 def _point(

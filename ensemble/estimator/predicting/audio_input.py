@@ -19,7 +19,7 @@ from base_models.clips.names import AUDIO_SUFFIXES
 from base_models.clips.rows.audio_tables import audio_files
 from base_models.clips.undecodable_names import as_text, from_text
 from base_models.errors import UsageError, one_of, some
-from ensemble.estimator.predict_base_models import reads_clips
+from ensemble.estimator.predict_base_models import reads_clips, stored_dtype
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,9 @@ def _usable(stack: BaseEstimator, clips: pd.DataFrame) -> Given:
     stack.estimators_ = [(name, copy.copy(model)) for name, model in stack.estimators_]
     models = [model for _, model in stack.estimators_ if reads_clips(model)]
     first = models[0].store
-    store = first if isinstance(first, EmbeddingStore) else EmbeddingStore(first)
+    store = first
+    if not isinstance(store, EmbeddingStore):
+        store = EmbeddingStore(store, dtype=stored_dtype(models))
     for model in models:
         model.store = store
 

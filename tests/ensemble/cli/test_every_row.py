@@ -151,7 +151,7 @@ def test_workers_return_the_same_rows(place, monkeypatch):
     table = place.table(rows)
     alone, _ = place.scores("--clips", table)
 
-    def in_turn(function, pieces, engine, shared):
+    def in_turn(function, pieces, engine, shared, needs):
         return (function(*piece) for piece in pieces)
 
     monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 7)

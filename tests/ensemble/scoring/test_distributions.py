@@ -103,7 +103,7 @@ def test_chunks_and_workers_give_the_same_rows(
     monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 5)
     chunked = score_clips(stack, clips, store, distributions="members")
 
-    def in_turn(function, pieces, engine, shared):
+    def in_turn(function, pieces, engine, shared, needs):
         return (function(*piece) for piece in pieces)
 
     stack.save(tmp_path)

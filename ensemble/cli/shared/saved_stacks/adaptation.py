@@ -184,6 +184,7 @@ def _given_predictions(options: Namespace) -> RatedPredictions:
 def _scored_clips(options: Namespace) -> tuple[RatedPredictions, BasePredictions]:
     """Rated clips that the stack's own base models score."""
     from base_models.encoders.store import EmbeddingStore
+    from ensemble.estimator.predict_base_models import stored_dtype
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.scoring.base_predictions import predict_bases
     from ensemble.stacking.adapt_stack import RatedPredictions, read_rated_clips
@@ -201,7 +202,10 @@ def _scored_clips(options: Namespace) -> tuple[RatedPredictions, BasePredictions
         options.data, stack.aspects_, scales, options=rating_options(options)
     )
 
-    store = EmbeddingStore(Workspace(Path(options.artifacts)).embeddings)
+    store = EmbeddingStore(
+        Workspace(Path(options.artifacts)).embeddings,
+        dtype=stored_dtype(model for _, model in stack.estimators_),
+    )
     with encoding() as on_embed:
         scored = predict_bases(stack, clips, store, on_progress=on_embed)
     rows = rows_of_clips(scored.clips, stack.aspects_, options.groups or "")

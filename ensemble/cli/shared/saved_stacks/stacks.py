@@ -101,13 +101,15 @@ class _ChosenStack:
 def load_stack(options: Namespace) -> tuple[StackedMOS, EmbeddingStore]:
     """The stack and the store of embeddings that the options name."""
     from base_models.encoders.store import EmbeddingStore
+    from ensemble.estimator.predict_base_models import stored_dtype
     from ensemble.estimator.stacked_mos import StackedMOS
 
     chosen = _ChosenStack.of(options)
     known = Artifact(chosen.folder, STACK_ROLE).root_hash
     say_more(f"stack {chosen.folder}: SHA-256 {known}")
     stack = StackedMOS.load(chosen.folder, **chosen.overrides)
-    return stack, EmbeddingStore(chosen.embeddings)
+    dtype = stored_dtype(model for _, model in stack.estimators_)
+    return stack, EmbeddingStore(chosen.embeddings, dtype=dtype)
 
 
 def chosen_folder(options: Namespace) -> Path:
