@@ -7,7 +7,7 @@ place to write to, a device, a function to call, or a store: those are the calle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,7 +168,7 @@ the words for such values."""
 def _encoders(encoders: Any, needs_text: bool) -> dict[str, dict[str, Any]]:
     """Facts of the encoders; without a signature nothing would tell weights apart."""
     _require(isinstance(encoders, dict), "'encoders'", "a mapping", encoders)
-    needed: Collection[str] = {"audio", "text"} if needs_text else {"audio"}
+    needed = {"audio", "text"} if needs_text else {"audio"}
     _require(
         needed <= set(encoders) <= {"audio", "text"},
         "'encoders'",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
@@ -86,5 +86,5 @@ class StackSource:
 @functools.lru_cache(maxsize=2)
 def load_stack(source: StackSource) -> StackedMOS:
     """Read and verify a stack, once per process."""
-    overrides = dict(source.overrides)
+    overrides: dict[str, Any] = dict(source.overrides)
     return StackedMOS.load(source.folder, store=source.embeddings, **overrides)

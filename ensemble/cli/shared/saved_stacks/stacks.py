@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -67,7 +67,7 @@ class _ChosenStack:
 
     folder: Path
     embeddings: Path
-    overrides: dict[str, str | tuple[str, ...]]
+    overrides: dict[str, Any]
 
     @classmethod
     def of(cls, options: Namespace) -> _ChosenStack:
@@ -82,7 +82,7 @@ class _ChosenStack:
         else:
             folder = workspace.last_stack("fit_meta")
 
-        overrides: dict[str, str | tuple[str, ...]] = {}
+        overrides: dict[str, Any] = {}
         if options.expect_sha256 is not None:
             Artifact(folder, STACK_ROLE).check_root_hash(options.expect_sha256)
             # Whoever reads the folder later, a worker too, holds it to the same.
