@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from base_models.errors import DamagedArtifact, UsageError, some
+from base_models.errors import DamagedArtifact, UsageError, in_short, shortened, some
 from base_models.files import from_json
 from base_models.sklearn_files.trusted_types import types_by_loader
 
@@ -86,8 +86,9 @@ def _check_array(content: bytes, name: str) -> None:
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         else:
             shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise DamagedArtifact(f"{name} is not an array ({error}).") from error
+    # numpy reads the header as a literal of Python, whose tokenizer has its own errors.
+    except Exception as error:
+        raise DamagedArtifact(f"{name} is not an array ({in_short(error)}).") from error
     size = dtype.itemsize
     for length in shape:
         size *= length
@@ -149,7 +150,7 @@ def check_types(schema: dict[str, Any], what: str, cure: str) -> None:
         name = f"{node.get('__module__')}.{node.get('__class__')}"
         loader = node.get("__loader__")
         if not isinstance(loader, str) or name not in trusted.get(loader, ()):
-            unknown.add(name)
+            unknown.add(shortened(name, 80))
     if unknown:
         raise UsageError(
             f"{what} holds {some(sorted(unknown))}, which cannot be read back safely: "

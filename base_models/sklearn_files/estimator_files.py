@@ -12,7 +12,7 @@ from typing import Any
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
-from base_models.errors import DamagedArtifact, UsageError, machine_fault
+from base_models.errors import DamagedArtifact, UsageError, in_short, machine_fault
 from base_models.sklearn_files.audit import (
     SCHEMA,
     check_types,
@@ -126,8 +126,8 @@ def read_estimator(data: bytes, name: str) -> Any:
     # Damage that the format does not notice raises whatever it meets first.
     except Exception as error:
         raise machine_fault(error, name) or DamagedArtifact(
-            f"{name} cannot be read back ({error}); it was written with scikit-learn "
-            f"{written_with}, and this is {sklearn.__version__}."
+            f"{name} cannot be read back ({in_short(error)}); it was written with "
+            f"scikit-learn {str(written_with)[:20]}, and this is {sklearn.__version__}."
         ) from error
     if written_with != sklearn.__version__:
         log.warning(
