@@ -8,6 +8,7 @@ from builders import ROOT
 from commands import call
 from page_blocks import PAGES as RUN_PAGES
 from page_blocks import blocks_of, command_lines
+from torture.harness import ROWS
 
 from ensemble.cli import COMMANDS
 
@@ -93,3 +94,19 @@ def test_options_that_pages_speak_of_exist(helps):
     for page in PAGES:
         for words in re.findall(r"`(-[^`]*)`", page.read_text()):
             assert _options(words.split()[0]) <= known, (page.name, words)
+
+
+def test_every_promise_names_tests_and_rows_that_there_are():
+    source = (ROOT / "docs" / "reliability.md").read_text()
+    _, _, table = source.partition("| promise | held by |")
+    promises = [line for line in table.splitlines() if line.startswith("| **")]
+    assert len(promises) >= 13
+    named = set()
+    for promise in promises:
+        held_by = re.findall(r"`([^`]+)`", promise.rsplit(" | ", 1)[1])
+        assert held_by, promise
+        for name in held_by:
+            assert name in ROWS or (ROOT / name).is_file(), name
+            named.add(name)
+    # No row of the torture is about something that nobody was promised.
+    assert set(ROWS) <= named
