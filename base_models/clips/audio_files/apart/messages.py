@@ -34,7 +34,7 @@ def packed(record: Record, array: np.ndarray | None = None) -> list[memoryview]:
     data = json.dumps(record).encode("ascii")
     parts = [memoryview(_LENGTH.pack(len(data)) + data)]
     if array is not None and array.size:
-        parts.append(memoryview(array).cast("B"))
+        parts.append(array.data.cast("B"))
     return parts
 
 
@@ -83,5 +83,5 @@ def unpacked(
         raise BrokenMessage("an array beyond the limit")
     array = np.empty(shape, dtype=dtype)
     if array.size:
-        fill(memoryview(array).cast("B"))
+        fill(array.data.cast("B"))
     return record, array
