@@ -41,7 +41,8 @@ class Torture(Row):
     at_least = 200
     n_cases = 240
     n_share = 12
-    seconds = 30.0
+    # The first case of a worker waits for torch.
+    seconds = 90.0
 
     def prepare(self) -> None:
         """Nothing: a case makes its files."""
