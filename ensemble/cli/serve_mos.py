@@ -32,7 +32,10 @@ from ensemble.cli.shared.output.output_files import (
     check_outputs,
     put_json,
 )
-from ensemble.cli.shared.saved_stacks.stacks import load_stack
+from ensemble.cli.shared.saved_stacks.stacks import (
+    add_expected_hash_option,
+    load_stack,
+)
 from ensemble.cli.shared.serve.rating_page_options import (
     add_rating_page_options,
     export_ratings,
@@ -79,6 +82,7 @@ def _parser() -> Options:
         metavar="STACK",
         help="folder of the stack; default: that of the last fit_meta",
     )
+    add_expected_hash_option(stack)
     add_weights_options(stack)
     add_device_option(stack)
     add_artifacts_option(stack, "what fit_meta wrote, where embeddings are kept, too")
