@@ -31,6 +31,7 @@ from base_models.files.locks import locked, remove_stale_lock
 from base_models.files.logs import LOG, append_to_log, log_line
 from base_models.files.patterns import WILDCARD, matching_paths
 from base_models.files.reading import MAX_BYTES, read_bytes, read_json
+from base_models.files.replaced import read_artifact
 from base_models.files.replacement import replace_folder, write_artifact
 from base_models.files.temporaries import sweep, temporary_sibling
 from base_models.files.writing import atomic_write, write_json
@@ -55,6 +56,7 @@ __all__ = [
     "nan_to_none",
     "parse_parquet",
     "parse_tensors",
+    "read_artifact",
     "read_bytes",
     "read_json",
     "remove_stale_lock",

@@ -26,6 +26,7 @@ from base_models.files import (
     LOG,
     Artifact,
     is_sealed,
+    read_artifact,
     read_json,
     to_json,
     write_artifact,
@@ -161,12 +162,16 @@ def read_stack(
         when any file changed, or it is another stack than the expected one.
     """
     _refuse_workspace(Path(folder))
-    artifact = Artifact(folder, STACK_ROLE)
-    if expect_sha256 is not None:
-        artifact.check_root_hash(expect_sha256)
-    artifact.verify()
-    facts, regressor = meta_level(artifact)
-    return artifact, facts, regressor
+
+    def read(artifact: Artifact) -> tuple[Artifact, dict[str, Any], MetaRegressor]:
+        if expect_sha256 is not None:
+            artifact.check_root_hash(expect_sha256)
+        artifact.verify()
+        facts, regressor = meta_level(artifact)
+        return artifact, facts, regressor
+
+    # fit_meta may replace it at this moment.
+    return read_artifact(folder, STACK_ROLE, read)
 
 
 def meta_level(artifact: Artifact) -> tuple[dict[str, Any], MetaRegressor]:

@@ -49,6 +49,7 @@ from base_models.files import (
     Artifact,
     manifest_of,
     parse_parquet,
+    read_artifact,
     sha256,
     sweep,
     to_json,
@@ -381,7 +382,11 @@ class RatedClips:
         DamagedArtifact
             When a file changed.
         """
-        artifact = Artifact(folder, ROLE, Path(folder).name)
+        # Another fit_base may replace it, where its audio has moved.
+        return read_artifact(folder, ROLE, cls._of, identity=Path(folder).name)
+
+    @classmethod
+    def _of(cls, artifact: Artifact) -> RatedClips:
         facts = artifact.json(FACTS)
         try:
             frame = parse_parquet(artifact.read(CLIPS)).to_pandas()
@@ -403,7 +408,7 @@ class RatedClips:
             )
         except (KeyError, ValueError, pa.ArrowException) as error:
             raise DamagedArtifact(
-                f"{folder} is not a clip table of this version ({error})."
+                f"{artifact.folder} is not a clip table of this version ({error})."
             ) from error
 
 
