@@ -9,9 +9,12 @@ content is encoded alone.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -137,9 +140,9 @@ class EmbeddingStore:
         report(encoder.name, done, total)
 
         unusable: dict[str, ClipError] = {}
-        for key, item in _in_order(encoder, missing).items():
+        for key, prepare in _read_ahead(encoder, _in_order(encoder, missing)):
             try:
-                embedding = _embedding(encoder, key, item)
+                embedding = _embedding(encoder, prepare())
             except ClipError as error:
                 unusable[key] = error
                 continue
@@ -359,8 +362,38 @@ def _item_place(encoder: Encoder, item: str) -> tuple[int, str, int, float]:
     return size, "" if segment is None else source, 0, start
 
 
-def _embedding(encoder: Encoder, key: str, item: str) -> np.ndarray:
-    """The embedding of an item, shape (T, dim).
+def _read_ahead(
+    encoder: Encoder, items: Mapping[str, str]
+) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+    """Each key, and what gives the prepared item of it, or raises why it cannot be.
+
+    While an encoder of this package works on a clip, the next one is read already: its
+    decoding is done by another process, so that neither waits for the other.
+    """
+    is_ours = encoder.name not in known_encoders().points
+    if encoder.kind != "audio" or not is_ours:
+        # Of another package it is not known whether two threads may use it.
+        for key, item in items.items():
+            yield key, functools.partial(_prepared, encoder, key, item)
+        return
+
+    reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
+    try:
+        waiting: deque[tuple[str, Future[np.ndarray]]] = deque()
+        for key, item in items.items():
+            waiting.append((key, reader.submit(_prepared, encoder, key, item)))
+            if len(waiting) > 1:
+                done, future = waiting.popleft()
+                yield done, future.result
+        for done, future in waiting:
+            yield done, future.result
+    finally:
+        # Whoever stops the work does not wait for a file that hangs.
+        reader.shutdown(wait=False, cancel_futures=True)
+
+
+def _embedding(encoder: Encoder, array: np.ndarray) -> np.ndarray:
+    """The embedding of a prepared item, shape (T, dim).
 
     Raises
     ------
@@ -369,7 +402,6 @@ def _embedding(encoder: Encoder, key: str, item: str) -> np.ndarray:
     UsageError
         When the encoder gives what is no embedding of its width.
     """
-    array = _prepared(encoder, key, item)
     with _named_failure(encoder):
         embeddings = encoder.encode([array])
     # Otherwise networks would be built for another width.
