@@ -18,6 +18,7 @@ COMMANDS = {
     "list_models": "the presets of base models, and what they cost",
     "list_encoders": "the frozen encoders, their licences, how to get their weights",
     "list_runs": "the base models that are trained; --remove deletes some",
+    "verify_run": "prove a run from its manifest; --rebuild trains it again",
     "reproduce": "one table of the papers, their numbers beside ours",
 }
 """Each command with what it is for; its module has its name."""

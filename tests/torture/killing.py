@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from base_models.files import LOG
+
 Work = Callable[[], object]
 ENDED_WITH_PARENT_WITHIN = 5.0
 """Seconds within which workers must have ended whose parent was killed."""
@@ -69,22 +71,45 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def store_calls(work: Work) -> int:
-    """How many calls change the disk while some work is done, which is done."""
+def answer_of(work: Callable[[], Any]) -> Any:
+    """What some work returns, which is done in a child and is sent as JSON."""
     read, write = os.pipe()
-    calls: list[str] = []
 
-    def counted() -> None:
-        _watch_store(lambda event, handle: calls.append(event))
-        work()
-        os.write(write, str(len(calls)).encode())
+    def answer() -> None:
+        with open(write, "w") as pipe:
+            json.dump(work(), pipe)
 
-    child = in_child(counted)
+    child = in_child(answer)
     os.close(write)
-    with open(read, "rb") as pipe:
+    with open(read) as pipe:
         text = pipe.read()
     assert ended(child) == 0
-    return int(text)
+    return json.loads(text)
+
+
+def store_calls(work: Work) -> int:
+    """How many calls change the disk while some work is done, which is done."""
+    calls: list[str] = []
+
+    def counted() -> int:
+        _watch_store(lambda event, handle: calls.append(event))
+        work()
+        return len(calls)
+
+    n_calls: int = answer_of(counted)
+    return n_calls
+
+
+def imported_by(work: Work) -> list[str]:
+    """Names of the modules that some work imports, and this process has not."""
+    before = set(sys.modules)
+
+    def imported() -> list[str]:
+        work()
+        return sorted(set(sys.modules) - before)
+
+    names: list[str] = answer_of(imported)
+    return names
 
 
 def killed_at(work: Work, number: int, *, is_torn: bool = False) -> bool:
@@ -142,23 +167,11 @@ def _no_flush(handle: int) -> None:
 
 
 def state_of(root: Path) -> dict[str, str]:
-    """What lies below a folder: name to hash of contents, clock times left out."""
+    """What lies below a folder: name to hash of contents."""
     return {
-        path.relative_to(root).as_posix(): hashlib.sha256(_timeless(path)).hexdigest()
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in _files(root)
     }
-
-
-def _timeless(path: Path) -> bytes:
-    data = path.read_bytes()
-    if path.name == "history.json":
-        records = [{**record, "seconds": 0} for record in json.loads(data)]
-        return json.dumps(records).encode()
-    if path.name == "manifest.json":
-        facts = json.loads(data)
-        facts["files"].pop("history.json", None)
-        return json.dumps(facts).encode()
-    return data
 
 
 def finished_files(root: Path) -> dict[Path, tuple[int, int]]:
@@ -183,7 +196,9 @@ def leftovers(root: Path) -> list[str]:
 
 def _files(root: Path) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
-        if path.is_file() and not path.name.endswith((".tmp", ".lock")):
+        # What tells the time is beside what is sealed, and no part of it.
+        is_kept = not path.name.endswith((".tmp", ".lock", LOG))
+        if path.is_file() and is_kept:
             yield path
 
 

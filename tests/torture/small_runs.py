@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import gc
+import importlib
+import json
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -17,13 +21,15 @@ import numpy as np
 from builders import listening_test, tones
 from commands import plan_embedded
 from tiny_encoders import write_muq
+from torture.killing import imported_by
 
 from base_models import settings
 from base_models.clips.audio_files.apart.limits import SECONDS_VARIABLE
 from base_models.encoders import load_encoder
 from base_models.encoders.store import EmbeddingStore
-from base_models.files import write_artifact
+from base_models.files import Artifact, read_artifact, write_artifact
 from ensemble.training.rated_clips import RatedClips
+from ensemble.training.stored_runs import RunsOfData
 from ensemble.training.train_base_models import train_base_models
 from ensemble.workspace import BASE_MODELS, Workspace
 
@@ -40,6 +46,7 @@ class SmallRuns:
     Parameters
     ----------
     folder : filled by `write`
+    with_muq : whether there is a tiny MuQ too, whose libraries take seconds to import
 
     Attributes
     ----------
@@ -47,8 +54,9 @@ class SmallRuns:
         empty folder; each takes the folder that it works in
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, with_muq: bool = True) -> None:
         self.folder = folder
+        self.with_muq = with_muq
         # In this process: a fork would have to start its own decoding process.
         os.environ[SECONDS_VARIABLE] = "none"
         _shorten_training()
@@ -56,7 +64,7 @@ class SmallRuns:
             "embedding, logmel": (self.embed_logmel, ""),
             "embedding, tiny MuQ": (self.embed_muq, ""),
             "clip table written again": (self.write_table, "table"),
-            "base model and folds": (self.train_ridge, ""),
+            "base model and folds": (self.train_ridge, "embedded"),
             "network": (self.train_network, "embedded"),
             "stack over an older one": (self.save_stack, STACK),
             "pointer": (self.point, "pointer"),
@@ -73,16 +81,16 @@ class SmallRuns:
             SPLITS,
             labels={"mi": ratings[:, 0], "ta": ratings[:, 1]},
         )
-        write_muq(self.folder / "muq")
+        if self.with_muq:
+            write_muq(self.folder / "muq")
 
     def write_start(self, name: str, root: Path) -> None:
         """Make the state that some work starts from."""
         root.mkdir()
         if name == "table":
-            frame = self.rated.frame.assign(audio="elsewhere.wav")
-            dataclasses.replace(self.rated, frame=frame).save(root / "data" / "table")
+            self.write_moved_table(root, "elsewhere.wav")
         elif name == "embedded":
-            self.train(root, RIDGE)
+            plan_embedded(self.rated, RIDGE, Workspace(root))
         elif name == STACK:
             write_artifact(root / STACK, STACK, _stack_files("old"))
         elif name == "pointer":
@@ -99,11 +107,33 @@ class SmallRuns:
         return load_encoder("muq", self.folder / "muq")
 
     def warm_up(self) -> None:
-        """Read and load in this process what every child needs."""
+        """Read and load in this process what every child needs.
+
+        The work itself must not be done here: its libraries would start threads, which
+        no fork survives.
+        """
         assert self.rated
-        assert self.muq
+        if self.with_muq:
+            assert self.muq
         load_encoder("logmel")
         load_encoder("hashed_text")
+        modules = self.folder / "modules.json"
+        if not modules.exists():
+            root = self.folder / "imports"
+            root.mkdir()
+            imported = imported_by(functools.partial(self._train_both, root))
+            modules.write_text(json.dumps(imported))
+        for name in json.loads(modules.read_text()):
+            # Some libraries put names among the modules that are none.
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        gc.freeze()
+
+    def _train_both(self, root: Path) -> None:
+        self.train(root, (*RIDGE, *NETWORK))
+        RunsOfData.of_last(Workspace(root))
+        if self.with_muq:
+            self.embed_muq(root)
 
     def embed_logmel(self, root: Path) -> None:
         """Embed the clips."""
@@ -126,7 +156,7 @@ class SmallRuns:
         RatedClips.load(root / "data" / "table")
 
     def train_ridge(self, root: Path) -> None:
-        """All of fit_base, with a quick model and its out-of-fold predictions."""
+        """Train a quick model, with its out-of-fold predictions."""
         self.train(root, RIDGE, folds=2)
 
     def train_network(self, root: Path) -> None:
@@ -144,6 +174,15 @@ class SmallRuns:
         """Save a stack where an older one is."""
         write_artifact(root / STACK, STACK, _stack_files("new"))
 
+    def save_older_stack(self, root: Path) -> None:
+        """Save the stack that was there before."""
+        write_artifact(root / STACK, STACK, _stack_files("old"))
+
+    def write_moved_table(self, root: Path, audio: str) -> None:
+        """Write the clip table with all audio in one place."""
+        frame = self.rated.frame.assign(audio=audio)
+        dataclasses.replace(self.rated, frame=frame).save(root / "data" / "table")
+
     def point(self, root: Path) -> None:
         """Point the workspace at other base models."""
         runs = [{"name": f"model{k}", "folder": f"base/model{k}"} for k in range(50)]
@@ -160,13 +199,14 @@ def _stack_files(word: str) -> dict[str, bytes]:
 
 def stack_word(root: Path) -> str:
     """Which of the two stacks is there; it raises for half of one, or none."""
-    from base_models.files import Artifact
 
-    artifact = Artifact(root / STACK, STACK)
-    artifact.verify()
-    word: str = artifact.json("stack.json")["name"]
-    assert artifact.read("base/weights.safetensors") == word.encode() * 20_000
-    return word
+    def word_of(artifact: Artifact) -> str:
+        artifact.verify()
+        word: str = artifact.json("stack.json")["name"]
+        assert artifact.read("base/weights.safetensors") == word.encode() * 20_000
+        return word
+
+    return read_artifact(root / STACK, STACK, word_of)
 
 
 def _shorten_training() -> None:

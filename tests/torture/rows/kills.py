@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -36,14 +37,18 @@ CASES = {
     "embedding, logmel": 10,
     "embedding, tiny MuQ": 10,
     "clip table written again": 9,
-    "base model and folds": 20,
-    "network": 12,
+    "base model and folds": 24,
+    "network": 14,
     "stack over an older one": 10,
     "pointer": 4,
 }
 """Kinds of work, and how many cases kill each."""
+IN_A_ROW = {"base model and folds": 5, "network": 5}
+"""How often work is killed before it may end, where that is not once or twice."""
 WORKERS = ("a worker", "the parent", "the group")
 N_WORKER_CASES = 12
+WORKER_KILLS = 4
+"""How many pieces of work a case of several workers kills."""
 N_POOL_CASES = 3
 
 
@@ -67,6 +72,7 @@ class Torture(Row):
         """Make the states that work starts from, and those that it ends with."""
         runs = SmallRuns(self.shared)
         runs.write()
+        runs.warm_up()
         facts = {}
         (self.shared / "start").mkdir()
         for kind, (work, start) in runs.works.items():
@@ -80,7 +86,7 @@ class Torture(Row):
             folder.mkdir(parents=True)
             root = copied(before if start else Path("nowhere"), folder)
             began = time.monotonic()
-            n_calls = store_calls(lambda work=work, root=root: work(root))
+            n_calls = store_calls(functools.partial(work, root))
             facts[kind] = {
                 "calls": n_calls,
                 "seconds": time.monotonic() - began,
@@ -109,28 +115,38 @@ class Torture(Row):
         work, start = self._runs.works[kind]
         n_calls = self._facts[kind]["calls"]
         n_kills = 0
-        for number in range(case * KILLS, (case + 1) * KILLS):
+        in_a_row = IN_A_ROW.get(kind, 1)
+        for first in range(case * KILLS, (case + 1) * KILLS, in_a_row):
             root = copied(self.shared / "start" / (start or "nowhere"), folder)
-            # Every call in turn; once all were, with half a file and twice in a row.
-            turn, call = divmod(number, n_calls)
-            is_torn = turn % 2 == 1
-            done = lambda root=root: work(root)  # noqa: E731 - of this turn
-            is_random = number % 7 == 6
-            if is_random:
-                longest = self._facts[kind]["seconds"]
-                was_killed = killed_after(done, float(rng.uniform(0, longest)))
-            else:
-                was_killed = killed_at(done, call, is_torn=is_torn)
-            n_kills += was_killed
-            what = f"killed {'at random' if is_random else f'at call {call}'}"
-            what += " with half a file" if is_torn else ""
-            if turn or number % 2:
-                n_kills += killed_at(done, int(rng.integers(n_calls)))
-                what += ", and again"
+            done = functools.partial(work, root)
+            whats = []
+            for number in range(first, first + in_a_row):
+                was_killed, what = self._kill_once(kind, done, number, rng)
+                n_kills += was_killed
+                whats.append(what)
+            if in_a_row == 1 and (number >= n_calls or number % 2):
+                call = int(rng.integers(n_calls))
+                n_kills += killed_at(done, call)
+                whats.append(f"call {call}")
             wrong = self._complaint(kind, done, root)
             if wrong:
-                return Outcome(kind, f"{what}: {wrong}", n_kills)
+                at = ", ".join(whats)
+                return Outcome(kind, f"killed at {at}: {wrong}", n_kills)
         return Outcome(kind, tried=n_kills)
+
+    def _kill_once(
+        self, kind: str, done: Work, number: int, rng: np.random.Generator
+    ) -> tuple[bool, str]:
+        """Kill work as a number says; whether it was not over before, and where."""
+        facts = self._facts[kind]
+        if number % 7 == 6:
+            seconds = float(rng.uniform(0, facts["seconds"]))
+            return killed_after(done, seconds), f"{seconds:.3f} s"
+        # Every call in turn; once all were, again with half a file.
+        turn, call = divmod(number, facts["calls"])
+        is_torn = turn % 2 == 1
+        what = f"call {call}{' with half a file' if is_torn else ''}"
+        return killed_at(done, call, is_torn=is_torn), what
 
     def _complaint(self, kind: str, done: Work, root: Path) -> str:
         """What is wrong with what was left, and with how the same work ends then."""
@@ -168,10 +184,10 @@ class Torture(Row):
         kind = "base model and folds"
         work, _ = self._runs.works[kind]
         kind_of_kill = f"{whom}, of two workers"
-        for number in range(KILLS):
+        for number in range(WORKER_KILLS):
             root = copied(Path("nowhere"), folder)
             pids = folder / f"pids{number}"
-            done = lambda root=root: work(root)  # noqa: E731 - of this turn
+            done = functools.partial(work, root)
 
             def parent(done: Work = done, pids: Path = pids) -> None:
                 own = os.getpid()
@@ -187,7 +203,7 @@ class Torture(Row):
             wrong = wrong or self._complaint(kind, done, root)
             if wrong:
                 return Outcome(kind_of_kill, wrong, number + 1)
-        return Outcome(kind_of_kill, tried=KILLS)
+        return Outcome(kind_of_kill, tried=WORKER_KILLS)
 
     def _kill_pool(self, whom: str, folder: Path) -> Outcome:
         """Kill among a parent and the two processes of its pool."""

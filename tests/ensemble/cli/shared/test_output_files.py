@@ -140,6 +140,7 @@ BROKEN = {
     "list_models": ("list_models", "dorra"),
     "list_encoders": ("list_encoders", "no_encoder"),
     "list_runs": ("list_runs", "--remove", "no_run"),
+    "verify_run": ("verify_run", "no_folder"),
     "reproduce": ("reproduce", "no_table"),
     "serve_mos": ("serve_mos", "no_stack"),
     "inspect_stack": ("inspect_stack", "no_stack"),
