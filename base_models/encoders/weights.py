@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from base_models.encoders.specs import PICKLE, SPECS, WEIGHTS, EncoderSpec, HubFile
 from base_models.encoders.wheels import check_pinned, wheel_folder
-from base_models.errors import DamagedArtifact, UsageError, machine_fault, some
+from base_models.errors import (
+    DamagedArtifact,
+    UsageError,
+    in_the_middle,
+    machine_fault,
+    some,
+)
 from base_models.file_checks.tensor_header import check_header_size
 from base_models.files import from_json, read_bytes, sha256
 from base_models.optional_libraries import is_installed
@@ -32,6 +38,9 @@ _CONVERTER = (
     "'pytorch_model.bin', weights_only=True); "
     "s.save_file({k: v.clone() for k, v in w.items()}, 'model.safetensors')\""
 )
+_LONGEST_REASON = 90
+_SHORT_REVISION = 8
+"""Digits of a revision that are enough to recognise it."""
 _CONVERT_HINT = (
     f" (a pickle is never loaded here; in a folder with {PICKLE}, convert it once: "
     f"{_CONVERTER})"
@@ -401,13 +410,16 @@ def _missing_weights_error(spec: EncoderSpec, reason: str) -> UsageError:
     if spec.pickled:
         cure = f"then write '{spec.name}={spec.name}'"
     else:
-        cure = f"or pass a folder with those files as '{spec.name}=FOLDER'"
-    origin = f"the weights of {spec.repository} at revision {spec.revision}"
+        cure = f"or name a folder with them, '{spec.name}=FOLDER'"
+    # The command has the whole revision.
+    revision = (spec.revision or "")[:_SHORT_REVISION]
+    origin = f"the weights of {spec.repository} at revision {revision}"
     if spec.wheel is not None:
         names = ", ".join(spec.files)
         origin = f"{names} of the package {spec.wheel.requirement}"
+    # A long reason must not push out the cure, where a message has its limit.
+    short = in_the_middle(reason, _LONGEST_REASON)
     return UsageError(
-        f"Encoder '{spec.name}' needs {origin}; {reason}. Fetch them where there is a "
-        f"network: {fetch_command(spec)}; {cure}. "
-        f"The embedded encoder '{embedded}' needs no weights."
+        f"Encoder '{spec.name}' needs {origin}; {short}. With a network: "
+        f"{fetch_command(spec)}; {cure}. '{embedded}' needs no weights."
     )

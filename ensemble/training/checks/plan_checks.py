@@ -160,10 +160,10 @@ def _check_weights(
 
     # The first one says how its weights are had; the others are named.
     first, *others = problems
-    more = [f"'{word}' ({', '.join(users[word])})" for word in others]
+    more = [f"'{word}'" for word in others]
     message = problems[first]
     if more:
-        message += f" Weights are missing as well of {', '.join(more)}."
+        message += f" {', '.join(more)} lack them, too."
     if small_needs_none:
         message += f" Or --models {SMALL}, which needs no download."
     raise UsageError(message)

@@ -162,7 +162,7 @@ OPTIONS = {
     ),
     "artifacts is a file": (
         lambda p: p.fit_base(p.tree, "--artifacts", p.wav),
-        "S002_P001.wav.*: Not a directory",
+        "no file can be written to .*S002_P001.wav .Not a directory",
     ),
     "flag": (
         lambda p: p.fit_meta("--lerner", "mean"),
