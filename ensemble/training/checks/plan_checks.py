@@ -163,7 +163,7 @@ def _check_weights(
     more = [f"'{word}'" for word in others]
     message = problems[first]
     if more:
-        message += f" {', '.join(more)} lack them, too."
+        message += f" Missing as well: {', '.join(more)}."
     if small_needs_none:
         message += f" Or --models {SMALL}, which needs no download."
     raise UsageError(message)
