@@ -296,8 +296,9 @@ def some(names: Iterable[str], limit: int = 5) -> str:
     >>> some(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
     """
-    named = list(names)
-    text = ", ".join(f"'{in_the_middle(name, LONGEST_NAME)}'" for name in named[:limit])
+    named = [str(name) for name in names]
+    shown = [in_the_middle(name, LONGEST_NAME) for name in named[:limit]]
+    text = ", ".join(f"'{name}'" for name in shown)
     if len(named) > limit:
         text += f" and {len(named) - limit} more"
     return text

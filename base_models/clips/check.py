@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from base_models.clip_status import MISSING
 from base_models.clips.audio import (
     LENGTH_TOLERANCE,
     USED_SECONDS,
@@ -132,17 +133,11 @@ def probe_clips(
             prints[clip_id] = replace(read_fingerprint(audio), stretch=stretch)
         except ClipError as error:
             set_aside = SetAside.of(clip_id, error)
-            if not audio or _is_file_missing(error):
+            if error.status == MISSING:
                 missing.append(set_aside)
             else:
                 unreadable.append(set_aside)
     return ProbedAudio(read, tuple(missing), tuple(unreadable), prints=prints)
-
-
-def _is_file_missing(error: ClipError) -> bool:
-    # The context is still there where an error is raised ``from None``.
-    origin = error.__cause__ or error.__context__
-    return isinstance(origin, FileNotFoundError)
 
 
 # ---- facts

@@ -76,7 +76,8 @@ def _parser() -> Options:
             f"--{kind}-encoder",
             nargs="+",
             metavar="NAME=FOLDER",
-            help=f"with --rebuild: where the weights of {kind} encoders lie",
+            help=f"with --rebuild: where the weights of {kind} encoders lie; default: "
+            "where they lay when the models were trained",
         )
     add_result_options(parser.group("output"), "the list", "the list")
     return parser

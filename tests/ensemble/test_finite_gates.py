@@ -50,7 +50,7 @@ def test_an_embedding_that_is_not_finite_sets_its_clip_aside(
 
     monkeypatch.setattr(Encoder, "encode", spoil_first)
     store = EmbeddingStore(tmp_path / "store")
-    keys, set_aside = store.fill(encoder, paths, batch_size=3)
+    keys, set_aside = store.fill(encoder, paths)
     assert len(keys) == 2
     assert [clip.reason for clip in set_aside] == [
         "its embedding by 'logmel' is not finite"

@@ -115,9 +115,9 @@ class Watch:
     def _hear_code(self, code: Any) -> None:
         name = str(getattr(code, "co_filename", ""))
         # Modules that are imported late; namedtuple and dataclass make code of their
-        # own, out of names that they have checked.
+        # own, out of names that they have checked, and jinja out of our templates.
         own = name.startswith(_CODE) or os.path.realpath(name).startswith(_CODE)
-        if not own and name not in ("<string>", ""):
+        if not own and name not in ("<string>", "<template>", ""):
             self.found.append(f"exec {name[:80]}")
 
 
