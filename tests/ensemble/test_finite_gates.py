@@ -43,9 +43,14 @@ def test_an_embedding_that_is_not_finite_sets_its_clip_aside(
     encoder = load_encoder("logmel")
     encode = Encoder.encode
 
+    n_encoded = 0
+
     def spoil_first(self, batch):
+        nonlocal n_encoded
         embeddings = np.array(encode(self, batch))
-        embeddings[0, 0, 0] = value
+        if n_encoded == 0:
+            embeddings[0, 0, 0] = value
+        n_encoded += len(batch)
         return embeddings
 
     monkeypatch.setattr(Encoder, "encode", spoil_first)
