@@ -304,10 +304,12 @@ def _of_all_files(
             continue
         models += found.models
         origins.append(found.origin)
+        # At once, as thousands of files may follow, of which a name stands for all.
+        if not wrong:
+            _check_names_are_unique(models)
     if wrong:
         together = [problem for of_file in wrong for problem in of_file.problems]
         raise TableProblems(together, sum(of_file.n_rows for of_file in wrong))
-    _check_names_are_unique(models)
     return models, origins
 
 
