@@ -25,6 +25,7 @@ from base_models.errors import (
     StackedMOSError,
     UsageError,
     in_one_line,
+    in_the_middle,
 )
 from base_models.files import (
     Artifact,
@@ -65,6 +66,8 @@ FOLD_ROLE = "out-of-fold predictions"
 _EXPECTED = (StackedMOSError, ArithmeticError, ValueError)
 """What models fail with on data that they cannot learn from: our own errors, and those
 of numerical libraries."""
+_LONGEST_REASON = 400
+"""Characters of what is kept of why a model failed."""
 _PANIC = "PanicException"
 """Name of the exception that libraries in Rust panic with."""
 
@@ -357,7 +360,8 @@ def failure_from(error: BaseException) -> StackedMOSError | None:
     if not is_error or isinstance(error, OSError | MemoryError):
         return None
 
-    reason = in_one_line(error)
+    # What is raised may repeat a whole array.
+    reason = in_the_middle(in_one_line(error), _LONGEST_REASON)
     if isinstance(error, DamagedArtifact):
         return DamagedArtifact(reason)
     if isinstance(error, _EXPECTED):
