@@ -73,9 +73,13 @@ class EncoderWords:
 
         # One word is the encoder of every model. Several say where weights lie, or are
         # those of a set of models.
-        if len(general) == 1:
-            return cls(kind, for_all=general[0], for_preset=for_preset)
         folders: dict[str, str] = {}
+        if len(general) == 1:
+            name, folder = parse_encoder(general[0])
+            # A model may name its encoder itself, whose weights lie there as well.
+            if folder is not None:
+                folders[name] = folder
+            return cls(kind, for_all=general[0], for_preset=for_preset, folders=folders)
         names = []
         for word in general:
             name, folder = parse_encoder(word)
@@ -134,7 +138,8 @@ class EncoderWords:
             parse_encoder(getattr(config, f"{self.kind}_encoder"))[0]
             for config in configs.values()
         }
-        named = {parse_encoder(word)[0] for word in self.for_preset.values()}
+        replacing = [*self.for_preset.values(), *filter(None, (self.for_all,))]
+        named = {parse_encoder(word)[0] for word in replacing}
         located = [f"{name}={folder}" for name, folder in self.folders.items()]
         for word in (*located, *self.each):
             name, _ = parse_encoder(word)

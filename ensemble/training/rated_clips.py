@@ -43,7 +43,7 @@ from base_models.clips.splits import (
     joined_groups,
     reached,
 )
-from base_models.errors import DamagedArtifact, UsageError, some
+from base_models.errors import MISFITS, DamagedArtifact, UsageError, in_short, some
 from base_models.files import (
     MANIFEST,
     Artifact,
@@ -406,9 +406,10 @@ class RatedClips:
                 ratings=ratings,
                 scales={k: Scale(*v) for k, v in facts.get("scales", {}).items()},
             )
-        except (KeyError, ValueError, pa.ArrowException) as error:
+        except (*MISFITS, pa.ArrowException) as error:
             raise DamagedArtifact(
-                f"{artifact.folder} is not a clip table of this version ({error})."
+                f"{artifact.folder} is not a clip table of this version "
+                f"({in_short(error)})."
             ) from error
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from base_models.errors import DamagedArtifact, UsageError, one_of, some
+from base_models.errors import MISFITS, DamagedArtifact, UsageError, one_of, some
 from base_models.files import MANIFEST, Artifact, is_sealed, locked
 from base_models.pooled_config import FAMILY
 from base_models.predictions import PredictionTable
@@ -24,6 +24,7 @@ from ensemble.workspace import BASE_MODELS, Workspace
 
 _NAME = re.compile(r"-s(\d+)$")
 """The seed at the end of a run's name."""
+_CONFIG = "config.json"
 _FOLDS = "-oof"
 """Folders of out-of-fold predictions: the run's name, this, and the number of folds."""
 
@@ -54,18 +55,26 @@ class StoredRun:
     def facts(self) -> dict[str, Any]:
         """How it was trained; older runs know less of it."""
         facts = self.artifact.json(RUN)
-        if not isinstance(facts, dict) or "name" not in facts:
-            raise DamagedArtifact(
-                f"{self.folder / RUN} does not say what was trained; remove that "
-                "folder, and train the model again."
-            )
-        return facts
+        is_named = isinstance(facts, dict) and isinstance(facts.get("name"), str)
+        if not is_named or not isinstance(facts.get("seed", 0), int):
+            raise self._says_not(RUN, "what was trained")
+        known: dict[str, Any] = facts
+        return known
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """Parameters, config and encoders of the model."""
-        config: dict[str, Any] = self.artifact.json("config.json")
-        return config
+        config = self.artifact.json(_CONFIG)
+        if not isinstance(config, dict):
+            raise self._says_not(_CONFIG, "what the model is")
+        known: dict[str, Any] = config
+        return known
+
+    def _says_not(self, file: str, what: str) -> DamagedArtifact:
+        return DamagedArtifact(
+            f"{self.folder / file} does not say {what}; remove that folder, and train "
+            "the model again."
+        )
 
     @property
     def name(self) -> str:
@@ -104,10 +113,15 @@ class StoredRun:
     @property
     def encoders(self) -> tuple[str, ...]:
         """Names of its encoders: audio, and text where an aspect needs it."""
-        of_kind = self.config["encoders"]
-        return tuple(
-            of_kind[kind]["name"] for kind in ("audio", "text") if kind in of_kind
-        )
+        try:
+            of_kind = self.config["encoders"]
+            return tuple(
+                str(of_kind[kind]["name"])
+                for kind in ("audio", "text")
+                if kind in of_kind
+            )
+        except MISFITS as error:
+            raise self._says_not(_CONFIG, "which encoders the model is on") from error
 
     @property
     def model_files(self) -> tuple[str, ...]:

@@ -2,7 +2,11 @@ import pytest
 
 from base_models.config import BaseConfig
 from base_models.errors import UsageError
-from ensemble.training.encoder_choice import EncoderChoice, with_absolute_folder
+from ensemble.training.encoder_choice import (
+    EncoderChoice,
+    EncoderWords,
+    with_absolute_folder,
+)
 
 CONFIGS = {name: BaseConfig.preset(name) for name in ("dora", "whisq", "clap_baseline")}
 
@@ -88,3 +92,9 @@ def test_folders_are_made_absolute_and_names_are_left_alone(monkeypatch, tmp_pat
         "whisq=logmel",
         f"whisq=whisper={tmp_path}/v",
     ]
+
+
+def test_the_one_encoder_that_is_named_lies_there_for_models_that_name_it_too():
+    words = EncoderWords.parse(["muq=/weights"], "audio")
+    assert words.encoder_of("dora", own="muq") == "muq=/weights"
+    assert words.with_folder("muq") == "muq=/weights"
