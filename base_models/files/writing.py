@@ -52,13 +52,21 @@ def atomic_write(path: Path | str, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the folder's entries: without it a power cut may undo the rename."""
+    """Flush the folder's entries: without it a power cut may undo the rename.
+
+    Raises
+    ------
+    OSError
+        naming the folder, when the disk fails.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
         # Some network file systems refuse to sync a folder; a disk that fails does not.
         if machine_fault(error) is not None:
+            # Of what is flushed the system names no file.
+            error.filename = str(folder)
             raise
     finally:
         os.close(handle)

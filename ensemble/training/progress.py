@@ -25,7 +25,7 @@ from rich.progress import (
 
 from base_models.clips.segments.windows import DIVIDING
 from base_models.encoders import known_encoders
-from base_models.errors import DamagedArtifact
+from base_models.errors import DamagedArtifact, MachineFault
 from base_models.files import from_guarded_json, read_bytes
 from ensemble.screen import streams
 from ensemble.screen.screen import Screen
@@ -172,9 +172,14 @@ def watch(runs: Sequence[BaseRun]) -> Iterator[None]:
         view = _Bars(bars) if has_bars else _PlainLines(console)
         ended = threading.Event()
 
+        def show() -> None:
+            # Whoever trains tells what fails: here it is only looked at.
+            with contextlib.suppress(MachineFault):
+                view.show(runs)
+
         def look() -> None:
             while not ended.wait(LOOK_SECONDS):
-                view.show(runs)
+                show()
 
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
@@ -184,7 +189,7 @@ def watch(runs: Sequence[BaseRun]) -> Iterator[None]:
             ended.set()
             thread.join()
             # Once more, for what ended since the last look.
-            view.show(runs)
+            show()
 
 
 @contextlib.contextmanager

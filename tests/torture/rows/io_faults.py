@@ -205,7 +205,8 @@ def _complaint(ended: Ended, fault: Fault, right: Ended) -> str:
     if ended.code is None:
         return f"the child died: {ended.err[-300:]}"
     if "Traceback" in ended.err:
-        return f"a traceback: {ended.err[-300:]}"
+        begin = ended.err.index("Traceback")
+        return f"a traceback: {ended.err[begin : begin + 1000]}"
     if "set aside" in ended.err:
         return f"blamed on a clip: {ended.err[-300:]}"
     if ended.code == right.code:
