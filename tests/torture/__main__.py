@@ -52,7 +52,7 @@ def main() -> int:
         result = run_row(name, arguments.seed, cases, arguments.workers)
         _say(result, arguments.seed)
         results.append(result)
-    if not arguments.row and not arguments.share:
+    if not arguments.share:
         write_results(results, arguments.seed)
         print(f"written: {RESULTS}")
     return int(any(result.failures for result in results))

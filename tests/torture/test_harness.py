@@ -26,7 +26,12 @@ def test_what_fails_raises_dies_and_hangs_is_named_and_the_rest_is_run():
     assert repeating(NAME, 0, 1).endswith(f"torture {NAME} --seed 0 --case 1")
 
     text = table([result], seed=0)
-    assert "| stumbling | 34 | 7 | 4 | never |" in text
+    assert "| `stumbling_row` | stumbling | 34 | 7 | 4 | never |" in text
+    # A row that is run again has one line, and others stay as they are.
+    other = text.replace("stumbling_row", "earlier")
+    both = table([result], seed=0, before=other)
+    assert both.count("| stumbling | 34 |") == 2
+    assert table([result], seed=0, before=both) == both
     assert "ended badly 2; failing 1; passing 30; raised 1" in text
 
 

@@ -99,7 +99,7 @@ class Torture(Row):
     passes_when = "it is named and left out, and the result equal"
     at_least = 20
     n_cases = len(CASES)
-    n_share = 3
+    n_share = 2
     seconds = 2 * HANG
 
     def __init__(self, shared: Path, seed: int) -> None:

@@ -90,7 +90,7 @@ class Torture(Row):
     passes_when = "the others finish, and the failed one is named with its reason"
     at_least = 50
     n_cases = 2 * len(ERRORS) + len(ANSWERS) + len(NOT_FINITE) + 1
-    n_share = 4
+    n_share = 3
     seconds = 60.0
 
     _runs: SmallRuns | None = None

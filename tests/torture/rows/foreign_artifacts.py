@@ -36,7 +36,7 @@ class Torture(Row):
     passes_when = "0 executions, connections, writes, reads outside, hangs"
     at_least = _PER_LOADER * len(LOADERS)
     n_cases = len(LOADERS) * _CASES_OF_LOADER
-    n_share = len(LOADERS)
+    n_share = 8
     seconds = 60.0
 
     def prepare(self) -> None:

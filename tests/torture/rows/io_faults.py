@@ -83,7 +83,7 @@ class Torture(Row):
     passes_when = "0 last good states lost, 0 blamed on a clip, the path named"
     at_least = 500
     n_cases = 520
-    n_share = 9
+    n_share = 5
     # The first case of a worker imports what commands do, which takes long while others
     # do so too.
     seconds = 120.0

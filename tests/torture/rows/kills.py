@@ -63,7 +63,7 @@ class Torture(Row):
     passes_when = "0 finished lost, hashes equal, 0 temporaries, 0 orphans"
     at_least = 1000
     n_cases = sum(CASES.values()) + N_WORKER_CASES + N_POOL_CASES
-    n_share = 6
+    n_share = 4
     seconds = 120.0
 
     _runs: SmallRuns | None = None

@@ -41,7 +41,7 @@ class Torture(Row):
     passes_when = "0 torn, hashes equal"
     at_least = 7 * ROUNDS
     n_cases = 7 * ROUNDS // ROUNDS_IN_CASE
-    n_share = 3
+    n_share = 2
     seconds = 120.0
 
     _runs: SmallRuns | None = None
