@@ -162,8 +162,17 @@ def _rebuilt(found: Verified, options: Namespace) -> str:
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    columns = {"folder": "left", "role": "left", "files": "right", "manifest": "left"}
-    table = list_table("", {**columns, "rebuilt": "left"}, ("manifest", "rebuilt"))
+    table = list_table(
+        "",
+        {
+            "folder": "left",
+            "role": "left",
+            "files": "right",
+            "manifest": "left",
+            "rebuilt": "left",
+        },
+        ("manifest", "rebuilt"),
+    )
     for row in rows:
         is_damaged = row["manifest"] != "as written"
         differs = row["rebuilt"] not in ("", "equal")

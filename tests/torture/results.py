@@ -48,7 +48,7 @@ def table(results: Sequence[Result], seed: int, before: str = "") -> str:
             "# Torture",
             "",
             "Faults of every kind, from `make torture`. A case that failed is printed",
-            "as the command that repeats it; a row that is run alone replaces its line.",
+            "as the command that repeats it; a row run alone replaces its line.",
             f"Seed {seed}, {os.cpu_count()} cores, Python {platform.python_version()}, "
             f"{seconds / 60:.0f} minutes in all.",
             "",

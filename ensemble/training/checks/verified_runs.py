@@ -95,7 +95,8 @@ def verified(folder: Path) -> Verified:
         role = facts["role"]
         n_files = len(facts["files"])
         # What bears the name of its contents must be in the folder of that name.
-        Artifact(folder, role, facts.get("identity") and folder.name).verify()
+        identity = folder.name if facts.get("identity") else ""
+        Artifact(folder, role, identity).verify()
     except MachineFault:
         raise
     except StackedMOSError as error:
