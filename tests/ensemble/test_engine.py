@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pieces
 import pytest
+from builders import ROOT
 from commands import (
     call,
     finish,
@@ -271,7 +272,11 @@ list(spread(pieces.say_pid_and_wait, work, "local", jobs=2))
 
 
 def test_workers_of_a_command_that_is_killed_end_and_take_no_further_piece(tmp_path):
-    command = subprocess.Popen([sys.executable, "-c", KILLED_COMMAND, tmp_path])
+    tests = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+    command = subprocess.Popen(
+        [sys.executable, "-c", KILLED_COMMAND, tmp_path],
+        env={**os.environ, "PYTHONPATH": tests},
+    )
     wait_until(lambda: len(list(tmp_path.iterdir())) == 2, command)
     workers = {int(path.name.partition("-")[0]) for path in tmp_path.iterdir()}
     command.kill()

@@ -143,6 +143,7 @@ def _check_weights(
 ) -> None:
     """Name every preset whose encoders lack weights, before anything is embedded."""
     from base_models.encoders import check_weights
+    from base_models.encoders.weights import MissingWeights
 
     users: dict[str, list[str]] = {}
     for preset, model in setups.items():
@@ -154,16 +155,17 @@ def _check_weights(
         try:
             check_weights(word)
         except UsageError as error:
-            problems[word] = f"{', '.join(presets)}: {error}"
+            reason = error.brief if isinstance(error, MissingWeights) else str(error)
+            problems[word] = f"{', '.join(presets)}: {reason}"
     if not problems:
         return
 
     # The first one says how its weights are had; the others are named.
     first, *others = problems
-    more = [f"'{word}'" for word in others]
+    more = [f"'{word}' ({', '.join(users[word])})" for word in others]
     message = problems[first]
     if more:
-        message += f" Missing as well: {', '.join(more)}."
+        message += f" Weights are missing as well of {', '.join(more)}."
     if small_needs_none:
         message += f" Or --models {SMALL}, which needs no download."
     raise UsageError(message)

@@ -427,7 +427,7 @@ def test_real_data_without_weights_says_where_to_get_them(place):
     out, err = running.communicate(timeout=60)
     message = (
         "Encoder 'muq' needs the weights of OpenMuQ/MuQ-large-msd-iter at revision "
-        "0562a578.* cache .* hf download OpenMuQ/.* --revision 0562a57814f6.*"
+        "0562a578; config.json .* hf download OpenMuQ/.* --revision 0562a57814f6.*"
         r"Or --models small, which needs no download\.$"
     )
     refused(2, (running.returncode, out, err), message)
