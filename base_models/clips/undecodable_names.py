@@ -16,6 +16,7 @@ def as_text(name: str) -> str:
 
     Examples
     --------
+    >>> import os
     >>> print(as_text(os.fsdecode(b"caf\xe9.wav")))
     caf\xe9.wav
     >>> as_text("café.wav")
@@ -32,6 +33,7 @@ def from_text(name: str) -> str:
 
     Examples
     --------
+    >>> import os
     >>> os.fsencode(from_text(r"caf\xe9.wav"))
     b'caf\xe9.wav'
     """

@@ -52,6 +52,7 @@ def nan_to_none(values: Any) -> Any:
     --------
     >>> nan_to_none({"value": 0.5, "low": float("nan"), "n": [1, float("inf")]})
     {'value': 0.5, 'low': None, 'n': [1, None]}
+    >>> import numpy as np
     >>> nan_to_none(pd.DataFrame({"model": ["a", "b"], "mse": [0.5, np.nan]}))
     [{'model': 'a', 'mse': 0.5}, {'model': 'b', 'mse': None}]
     """
