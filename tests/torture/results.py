@@ -11,6 +11,8 @@ from pathlib import Path
 from torture.harness import Result
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+_MOST_KINDS = 20
+"""Kinds of a row that are listed."""
 _COST = "## What safety costs"
 """Heading of what ``bench_safety.py`` writes; a run of the torture keeps it."""
 
@@ -40,6 +42,8 @@ def table(results: Sequence[Result], seed: int, before: str = "") -> str:
         )
         lines[name] = f"| {' | '.join(cells)} |"
         counts = [f"{kind} {n:,}" for kind, n in sorted(result.tried.items())]
+        if len(counts) > _MOST_KINDS:
+            counts = [*counts[:_MOST_KINDS], f"and {len(counts) - _MOST_KINDS} more"]
         kinds[name] = f"- **{name}**: {'; '.join(counts)}"
 
     seconds = sum(int(line.rstrip(" |").rpartition("| ")[2]) for line in lines.values())
