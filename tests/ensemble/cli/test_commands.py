@@ -138,7 +138,7 @@ OPTIONS = {
     ),
     "encoder folder": (
         lambda p: p.fit_base(p.tree, "--audio-encoder", f"muq={p.tmp}"),
-        "lacks config.json, model.saf",
+        "no config.json, model.safetensors in ",
     ),
     "dtype": (
         lambda p: p.fit_base(p.tree, "--store-dtype", "float8"),

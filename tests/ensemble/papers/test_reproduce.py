@@ -188,7 +188,7 @@ def test_a_row_without_weights_is_reported_and_the_rest_goes_on(
     )
     assert [outcome.status for outcome in found.outcomes] == [FAILED, MEASURED, NOT_RUN]
     assert found.failed == [found.outcomes[0]]
-    assert "lacks config.json" in found.outcomes[0].reason
+    assert "no config.json, model.safetensors in " in found.outcomes[0].reason
     assert "\n" not in found.outcomes[0].reason
     assert found.outcomes[1] == made.outcomes[0]
     assert trained == []
