@@ -202,12 +202,14 @@ def _died_too_often(address: str) -> StackedMOSError:
 def _named_ends(address: str) -> Iterator[None]:
     """Name the cause when Dask gives up."""
     from distributed import CancelledError, KilledWorker
+    from distributed.comm import CommClosedError
 
     try:
         yield
     except KilledWorker as error:
         raise _died_too_often(address) from error
-    except CancelledError as error:
+    # A result that was being fetched when the scheduler ended raises the second.
+    except (CancelledError, CommClosedError) as error:
         raise SchedulerGone(address) from error
 
 
