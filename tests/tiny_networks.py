@@ -57,6 +57,11 @@ def training_task(n=16, noise=0.0, **changes):
     return TrainingTask(clips, **(parts | changes))
 
 
+def loss_of(criterion, logits, scores, histograms=None):
+    """The loss of each clip, from its score and the histogram of its ratings."""
+    return criterion.loss(logits, criterion.targets(scores, histograms))
+
+
 def _stored(arrays):
     """The arrays in half precision, and not to be written to."""
     stored = [array.astype(np.float16) for array in arrays]
