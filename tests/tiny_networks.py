@@ -3,8 +3,8 @@
 import numpy as np
 
 from base_models.networks.batches import EmbeddedClips
-from base_models.training.loop import TrainingTask
 from base_models.training.neural_mos import NeuralMOS
+from base_models.training.task import TrainingTask
 
 AUDIO_WIDTH = 16
 TEXT_WIDTH = 8
