@@ -415,6 +415,7 @@ def _needed_encoders(stack: StackedMOS) -> tuple[NeededEncoder, ...]:
                 model.device,
                 mono=model.config_.mono,
                 signature=facts["signature"],
+                precision=model.precision_of(kind),
             )
             needed[encoder] = None
     return tuple(needed)
