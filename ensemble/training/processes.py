@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+
+from base_models.devices import CPU
 
 # Bytes that are taken to be free where the system does not say, and bytes that a
 # training process needs besides its embeddings and encoders.
@@ -17,14 +20,21 @@ def _n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def share_out(n_runs: int, device: str, size: int, threads: int) -> int:
+def share_out(
+    n_runs: int,
+    devices: Sequence[str],
+    size: int,
+    threads: int,
+) -> int:
     """How many processes to train in.
 
-    One on a GPU; on the CPU as many as cores and memory allow, where each process loads
-    `size` bytes of embeddings and encoders.
+    One on each GPU; on the CPU as many as cores and memory allow, where each process
+    loads `size` bytes of embeddings and encoders.
     """
-    if device != "cpu" or n_runs < 2:
+    if n_runs < 2:
         return 1
+    if tuple(devices) != (CPU,):
+        return min(n_runs, len(devices))
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     # macOS and Windows do not say how much memory is free.

@@ -74,6 +74,8 @@ class PretendGpu:
 
     Parameters
     ----------
+    n_devices : int
+        GPUs of the machine.
     synchronisations : Counter
         How often the host waited for the device, by reason and place in the code.
     uploads : Counter
@@ -85,6 +87,7 @@ class PretendGpu:
         Bytes that it says it has.
     """
 
+    n_devices: int = 1
     synchronisations: Counter[tuple[str, str]] = field(default_factory=Counter)
     uploads: Counter[str] = field(default_factory=Counter)
     pageable_uploads: Counter[str] = field(default_factory=Counter)
@@ -130,8 +133,13 @@ def is_pinned(tensor: Tensor) -> bool:
 
 
 @contextlib.contextmanager
-def pretend_gpu() -> Iterator[PretendGpu]:
-    """A machine with one GPU, inside the block and in this thread.
+def pretend_gpu(n_devices: int = 1) -> Iterator[PretendGpu]:
+    """A machine with GPUs, inside the block and in this thread.
+
+    Parameters
+    ----------
+    n_devices : int
+        How many it says it has; whatever is sent to one of them is on the first.
 
     Yields
     ------
@@ -144,7 +152,7 @@ def pretend_gpu() -> Iterator[PretendGpu]:
     of the CPU, so that a run on it can be compared with one on the CPU. Other threads
     see marked tensors as tensors of the host.
     """
-    gpu = PretendGpu()
+    gpu = PretendGpu(n_devices)
     with contextlib.ExitStack() as stack:
         for owner, replaced in _replaced_calls(gpu).items():
             for name, call in replaced.items():
@@ -180,7 +188,7 @@ def _replaced_calls(gpu: PretendGpu) -> dict[Any, dict[str, Any]]:
         torch.cuda: {
             "current_device": lambda: 0,
             "device": lambda device: contextlib.nullcontext(),
-            "device_count": lambda: 1,
+            "device_count": lambda: gpu.n_devices,
             "empty_cache": lambda: None,
             "get_device_capability": lambda device=None: (9, 0),
             "get_device_name": lambda device=None: "pretend GPU",
