@@ -18,6 +18,7 @@ Examples
 from __future__ import annotations
 
 import contextlib
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -186,7 +187,9 @@ def _replaced_calls(gpu: PretendGpu) -> dict[Any, dict[str, Any]]:
         torch: {"autocast": Autocast, "Generator": Generator},
         torch.backends.cudnn: {"is_acceptable": lambda tensor: False},
         torch.cuda: {
+            "Event": lambda: _Event(gpu),
             "current_device": lambda: 0,
+            "current_stream": lambda device=None: None,
             "device": lambda device: contextlib.nullcontext(),
             "device_count": lambda: gpu.n_devices,
             "empty_cache": lambda: None,
@@ -233,6 +236,25 @@ def _without_onednn() -> Iterator[None]:
         yield
     finally:
         torch.backends.mkldnn.set_flags(before, _fp32_precision=None)
+
+
+class _Event:
+    """What was asked of a device up to a moment; all of it is done already."""
+
+    def __init__(self, gpu: PretendGpu) -> None:
+        self.gpu = gpu
+        self.thread = threading.get_ident()
+
+    def record(self, stream: object = None) -> None:
+        pass
+
+    def query(self) -> bool:
+        return True
+
+    def synchronize(self) -> None:
+        # Another thread may wait while the host goes on.
+        if threading.get_ident() == self.thread:
+            self.gpu.waited("event")
 
 
 class _Copy(torch.autograd.Function):
@@ -282,7 +304,7 @@ class _Operators(TorchDispatchMode):
         result = func(*args, **named)
 
         if name == "aten::copy_":
-            self._count_copy(*args[:2])
+            self._count_copy(*args[:2], is_awaited=not any(args[2:]))
             return result
         # What a backward pass makes from nothing is where its graph is.
         in_backward = not tensors and torch._C._current_graph_task_id() != -1
@@ -311,10 +333,18 @@ class _Operators(TorchDispatchMode):
         if name in WAITS or has_mask:
             self.gpu.waited(name.removeprefix("aten::"))
 
-    def _count_copy(self, target: Tensor, source: Tensor) -> None:
+    def _count_copy(
+        self,
+        target: Tensor,
+        source: Tensor,
+        is_awaited: bool,
+    ) -> None:
         if is_on_gpu(target) and not is_on_gpu(source):
             self.gpu.uploaded(source)
-        elif is_on_gpu(source) and not is_on_gpu(target):
+            return
+        # To pageable memory the host copies itself, whatever was asked for.
+        is_awaited = is_awaited or not is_pinned(target)
+        if is_on_gpu(source) and not is_on_gpu(target) and is_awaited:
             self.gpu.waited("copy to the host")
 
 
@@ -354,6 +384,8 @@ class _Calls(TorchFunctionMode):
             return answers[func](*args, **named)
         if _is_gpu(named.get("device")):
             return self._made(func, args, named)
+        if named.pop("pin_memory", False):
+            return self._pinned(func(*args, **named))
         return func(*args, **named)
 
     @staticmethod

@@ -94,6 +94,19 @@ def test_uploads_are_counted_and_those_of_pageable_memory_apart(gpu):
     assert (gpu.n_uploads, gpu.pageable_uploads.total()) == (3, 1)
 
 
+def test_a_copy_to_pinned_memory_is_not_waited_for(gpu):
+    there = torch.ones(3, device="cuda")
+    arrived = torch.empty(3, pin_memory=True)
+    arrived.copy_(there, non_blocking=True)
+    assert gpu.n_synchronisations == 0
+    torch.empty(3).copy_(there, non_blocking=True)
+    torch.cuda.Event().synchronize()
+    assert [reason for reason, _ in gpu.synchronisations] == [
+        "copy to the host",
+        "event",
+    ]
+
+
 def test_afterwards_the_machine_is_as_it_was():
     before = (torch.cuda.is_available, torch.autocast, torch.Generator)
     with pretend_gpu():

@@ -396,7 +396,7 @@ def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
 
 
 def test_the_cores_are_shared_out_as_far_as_memory_goes(monkeypatch):
-    monkeypatch.setattr(processes, "_n_cores", lambda: 4)
+    monkeypatch.setattr(processes, "n_cores", lambda: 4)
     assert processes.share_out(9, ["cuda:0"], 0, 1) == 1
     assert processes.share_out(9, ["cuda:0", "cuda:1"], 0, 1) == 2
     assert processes.share_out(1, ["cpu"], 0, 1) == 1
