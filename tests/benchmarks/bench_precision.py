@@ -101,8 +101,8 @@ def bench_muq_of_full_size():
     use_winograd(module)
     ours, embeddings = best_of(module, inputs)
     print(
-        f"\nmuq, {SECONDS} s, float32: {of_package / ours:.2f} x as fast as its package "
-        f"({of_package:.2f} s); {nearness(embeddings, expected)}"
+        f"\nmuq, {SECONDS} s, float32: {of_package / ours:.2f} x as fast as its "
+        f"package ({of_package:.2f} s); {nearness(embeddings, expected)}"
     )
     print_lowered("muq", lowered, inputs, expected=expected, seconds=of_package)
 
