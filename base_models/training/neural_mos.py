@@ -34,11 +34,11 @@ from base_models.precision import AUTO
 from base_models.training.checkpoints import CheckpointFile
 from base_models.training.loop import (
     EpochCallback,
-    TrainingTask,
     raw_outputs,
     seeded,
     train_network,
 )
+from base_models.training.task import TrainingTask
 from base_models.training.training_data import TrainingData, check_training_data
 
 WEIGHTS = "weights.safetensors"

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from base_models.clips.read_clips import SetAside
     from base_models.encoders.base import Encoder
     from base_models.encoders.embed import FilledClips
-    from base_models.encoders.store import EmbeddingStore, Progress
+    from base_models.encoders.filling.fill_store import Progress
+    from base_models.encoders.store import EmbeddingStore
 else:
     torch = LazyLibrary("torch")
 
