@@ -19,6 +19,7 @@ import numpy as np
 from base_models.clips.parquet.embedded_audio import row_of_reference
 from base_models.clips.segments.reference import segment_of
 from base_models.errors import in_one_line
+from base_models.precision import FLOAT32
 from ensemble.version import __version__
 
 if TYPE_CHECKING:
@@ -43,17 +44,26 @@ class NeededEncoder(NamedTuple):
         See `base_models.encoders.load_encoder`.
     signature : str
         Of the encoder that this word must mean.
+    precision : str
+        What it computes in, see `base_models.precision`.
     """
 
     word: str
     device: str
     mono: str
     signature: str
+    precision: str = FLOAT32
 
     @classmethod
     def of(cls, encoder: Encoder, word: str, device: str) -> NeededEncoder:
         """The encoder that `word` was loaded as."""
-        return cls(word, device, mono=encoder.mono, signature=encoder.signature)
+        return cls(
+            word,
+            device,
+            mono=encoder.mono,
+            signature=encoder.signature,
+            precision=encoder.precision,
+        )
 
 
 @dataclass(frozen=True)
@@ -189,7 +199,12 @@ def _unfit_encoder(needed: NeededEncoder) -> str:
         from base_models.encoders import load_encoder
 
         device = str(resolve_device(needed.device))
-        encoder = load_encoder(needed.word, device=device, mono=needed.mono)
+        encoder = load_encoder(
+            needed.word,
+            device=device,
+            mono=needed.mono,
+            precision=needed.precision,
+        )
     # Whatever it is, the worker cannot encode, and another one may.
     except Exception as error:
         return (

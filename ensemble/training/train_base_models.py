@@ -22,6 +22,7 @@ from base_models.errors import (
     UsageError,
     some,
 )
+from base_models.precision import FLOAT32, precision_of
 from ensemble.cluster.needs import NeededEncoder, Needs
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import (
@@ -38,6 +39,7 @@ from ensemble.training.training_setup import Compute, ModelSetup, TrainingSetup
 from ensemble.workspace import BASE_MODELS, Workspace
 
 if TYPE_CHECKING:
+    from base_models.encoders.base import Encoder
     from base_models.encoders.embed import FilledClips
     from base_models.encoders.store import EmbeddingStore
 
@@ -127,7 +129,8 @@ def plan_training(
 
     device = str(resolve_device(compute.device))
     pairs = {
-        preset: _load_pair(model, with_text, device) for preset, model in setups.items()
+        preset: _load_pair(model, with_text, device, precision=compute.precision)
+        for preset, model in setups.items()
     }
     _check_widths(setups, pairs, rated.needs_text)
     store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
@@ -269,12 +272,17 @@ def _needs(plan: TrainingPlan, runs: Iterable[BaseRun]) -> Needs:
 
     encoders: dict[NeededEncoder, None] = {}
     for run in runs:
-        words = [run.audio_encoder]
+        words = {"audio": run.audio_encoder}
         if any(plan.rated.needs_text) and not run.config.audio_only:
-            words.append(run.text_encoder)
-        for word in words:
+            words["text"] = run.text_encoder
+        for kind, word in words.items():
             # The plan has loaded them, so that this reads nothing.
-            encoder = load_encoder(word, device=plan.device, mono=run.config.mono)
+            encoder = load_encoder(
+                word,
+                device=plan.device,
+                mono=run.config.mono,
+                precision=run.precisions.get(kind, FLOAT32),
+            )
             encoders[NeededEncoder.of(encoder, word, run.device)] = None
     audio = plan.rated.frame["audio"]
     return Needs(tuple(encoders), audio_of=lambda piece: audio)
@@ -317,13 +325,27 @@ def _nothing_trained(failed: Mapping[str, StackedMOSError]) -> StackedMOSError:
     return kind(message)
 
 
-def _load_pair(model: ModelSetup, with_text: bool, device: str) -> EncoderPair:
+def _load_pair(
+    model: ModelSetup,
+    with_text: bool,
+    device: str,
+    *,
+    precision: str | Mapping[str, str],
+) -> EncoderPair:
     """The encoders of a preset; no text encoder where it reads no text."""
     from base_models.encoders import load_encoder
 
     words = model.encoder_words(with_text)
-    mono = model.config.mono
-    audio, *texts = [load_encoder(word, device=device, mono=mono) for word in words]
+    loaded = [
+        load_encoder(
+            word,
+            device=device,
+            mono=model.config.mono,
+            precision=precision_of(kind, precision),
+        )
+        for kind, word in zip(("audio", "text"), words, strict=False)
+    ]
+    audio, *texts = loaded
     return audio, texts[0] if texts else None
 
 
@@ -471,6 +493,8 @@ def _lay_out_run(
         text_encoder=model.text_encoder,
         # As it was given: on an engine, each worker resolves "auto" for itself.
         device=compute.compute.device,
+        # As it is here: another one is another run.
+        precisions=_other_precisions(audio, text),
         data=data.folder,
         table=data.without_ratings,
         folder=workspace.base_run(name, seed, signature),
@@ -481,6 +505,16 @@ def _lay_out_run(
         overrides=dict(setup.overrides),
         trial=setup.trial,
     )
+
+
+def _other_precisions(audio: Encoder, text: Encoder | None) -> dict[str, str]:
+    """Precision of the encoders that do not compute in the usual one, by their kind."""
+    loaded = {"audio": audio} if text is None else {"audio": audio, "text": text}
+    return {
+        kind: encoder.precision
+        for kind, encoder in loaded.items()
+        if encoder.precision != FLOAT32
+    }
 
 
 def _size_in_memory(

@@ -16,6 +16,7 @@ from base_models.encoders import check_kind, known_encoders, parse_encoder
 from base_models.errors import UsageError, one_of, some
 from base_models.model_presets import ALL_MODELS, AnyConfig, configured
 from base_models.pooled_config import POOLED_MODELS
+from base_models.precision import AUTO
 from ensemble.engine import LOCAL
 from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.model_sets import (
@@ -208,6 +209,8 @@ class Compute:
     ----------
     device : str
         ``"auto"`` or the name of a device.
+    precision : str, or mapping of "audio" and "text" to str
+        Of the encoders, see `base_models.precision`; part of what a run is.
     jobs : int
         Worker processes; 0 shares out the cores (one process on a GPU).
     threads : int
@@ -219,6 +222,7 @@ class Compute:
     """
 
     device: str = "auto"
+    precision: str | Mapping[str, str] = AUTO
     jobs: int = 0
     threads: int = 1
     engine: str = LOCAL

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from base_models.errors import UsageError, nearest_name
+from base_models.precision import AUTO
 from ensemble.cli.shared.exit_codes import EXIT_CODES, USAGE, fail, say
 from ensemble.cli.shared.general_options import add_general_options
 from ensemble.screen.streams import await_json, take_stdout
@@ -272,6 +273,21 @@ def add_device_option(group: OptionGroup, when: str = "") -> None:
         default=None if when else "auto",
         help=f"{when}where to compute: cpu, cuda, mps, or auto: the fastest of them "
         "that is there",
+    )
+
+
+USUAL_PRECISION = "the fastest that an encoder has proved itself in"
+"""What ``--precision auto`` is where encoders are chosen."""
+
+
+def add_precision_option(group: OptionGroup, default: str, when: str = "") -> None:
+    """Add ``--precision``; `default` says what ``auto`` is, `when` what it needs."""
+    group.add_argument(
+        "--precision",
+        type=str,
+        default=None if when else AUTO,
+        help=f"{when}what encoders compute in: float32, bfloat16, tf32 (CUDA alone), "
+        f"or auto: {default}",
     )
 
 

@@ -75,7 +75,10 @@ class ChunkPlan:
     def models(self) -> dict[str, Any]:
         """The encoders of the base models, and predictions that stand for some."""
         encoders = {
-            name: {kind: facts["signature"] for kind, facts in model.encoders_.items()}
+            name: {
+                kind: [facts["signature"], model.precision_of(kind)]
+                for kind, facts in model.encoders_.items()
+            }
             for name, model in self.stack.estimators_
             if not isinstance(model, PredictionTable)
         }

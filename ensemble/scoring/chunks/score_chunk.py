@@ -108,6 +108,7 @@ def needed_encoders(stack: StackedMOS) -> tuple[NeededEncoder, ...]:
                 model.device,
                 mono=model.config_.mono,
                 signature=facts["signature"],
+                precision=model.precision_of(kind),
             )
             needed[encoder] = None
     return tuple(needed)

@@ -19,7 +19,8 @@ from ensemble.workspace import STACK_ROLE
 if TYPE_CHECKING:
     import pandas as pd
 
-    from base_models.encoders.store import EmbeddingStore, Progress
+    from base_models.encoders.filling.fill_store import Progress
+    from base_models.encoders.store import EmbeddingStore
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
     from ensemble.scoring.chunks.kept_chunks import KeptChunks

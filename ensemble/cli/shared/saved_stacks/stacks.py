@@ -16,6 +16,7 @@ from ensemble.cli.shared.options import (
     OptionGroup,
     add_artifacts_option,
     add_device_option,
+    add_precision_option,
     add_weights_options,
 )
 from ensemble.workspace import STACK_ROLE, Workspace
@@ -39,6 +40,7 @@ def add_stack_options(group: OptionGroup) -> None:
     add_expected_hash_option(group)
     add_weights_options(group)
     add_device_option(group)
+    add_precision_option(group, default="as in training")
     add_artifacts_option(group, "what fit_meta wrote, where embeddings are kept, too")
 
 
@@ -89,6 +91,8 @@ class _ChosenStack:
             overrides["expect_sha256"] = options.expect_sha256
         if options.device:
             overrides["device"] = options.device
+        if options.precision:
+            overrides["precision"] = options.precision
         for kind in ("audio", "text"):
             words = options[f"{kind}_encoder"]
             for word in words or ():
