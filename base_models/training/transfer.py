@@ -6,7 +6,7 @@ On the CPU nothing is copied.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -47,6 +47,40 @@ def fetch(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [
         part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)
     ]
+
+
+class Download:
+    """Tensors of a device on their way to the host.
+
+    Parameters
+    ----------
+    tensors : mapping from str to Tensor
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        # Such copies are in pinned memory, and their numbers are not there yet. What
+        # the device computes afterwards does not change them.
+        self.copies = {
+            name: _on_its_way(tensor.detach()) for name, tensor in tensors.items()
+        }
+        self.is_done: torch.cuda.Event | None = None
+        if any(tensor.device.type == "cuda" for tensor in tensors.values()):
+            self.is_done = torch.cuda.Event()
+            self.is_done.record()
+
+    def wait(self) -> dict[str, Tensor]:
+        """Return the tensors on the CPU, once they are there; any thread may ask."""
+        if self.is_done is not None:
+            self.is_done.synchronize()
+        return self.copies
+
+
+def _on_its_way(tensor: Tensor) -> Tensor:
+    if tensor.device.type == "cpu":
+        # Training goes on in place.
+        return tensor.clone()
+    # Only CUDA has an event to wait for.
+    return tensor.to("cpu", non_blocking=tensor.device.type == "cuda")
 
 
 def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
