@@ -97,7 +97,7 @@ def train_network(
     if config.start_at_mean:
         _start_at_mean(model, criterion, task)
     targets = Targets.of(task, criterion)
-    clips = clips_on(task.clips, device)
+    clips = clips_on(task.clips, device, often=True)
     run = Run(
         model=model,
         criterion=criterion,
@@ -313,4 +313,4 @@ def raw_outputs(
 
     Shape: n clips → (n, aspects, outputs)
     """
-    return outputs_on_device(model, clips_on(clips, device), size).cpu()
+    return outputs_on_device(model, clips_on(clips, device, often=False), size).cpu()

@@ -1,6 +1,8 @@
 """Laws of training on an accelerator, on a pretend one: nothing is left on the other
 device, and the host waits at most once an epoch."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -73,7 +75,9 @@ def test_every_model_trains_on_a_device_that_the_host_waits_for_once_an_epoch(pr
 
 @pytest.mark.parametrize("preset", ["dora_l1", "dera", "whisq"])
 def test_a_device_trains_to_the_numbers_of_the_cpu(preset, monkeypatch):
-    monkeypatch.setattr("base_models.training.epochs._precision", lambda _: NO_CONTEXT)
+    monkeypatch.setattr(
+        "base_models.training.epochs._precision", lambda _: nullcontext()
+    )
     config, here = network_of(preset, max_epochs=2)
     expected = train(config, here, CPU)
     config, there = network_of(preset, max_epochs=2)
@@ -85,17 +89,6 @@ def test_a_device_trains_to_the_numbers_of_the_cpu(preset, monkeypatch):
         assert record["loss"] == pytest.approx(other["loss"], abs=1e-5)
     for name, tensor in here.state_dict().items():
         torch.testing.assert_close(weights[name], tensor, rtol=1e-4, atol=1e-4)
-
-
-class NoContext:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-
-NO_CONTEXT = NoContext()
 
 
 # clips
@@ -152,11 +145,20 @@ def test_embeddings_that_do_not_fit_are_copied_batch_by_batch(monkeypatch):
     for room, kind in [(n_bytes, ResidentClips), (n_bytes - 1, UploadedClips)]:
         monkeypatch.setattr(device_clips, "free_memory", lambda _, room=room: 2 * room)
         with pretend_gpu():
-            assert isinstance(device_clips.clips_on(clips, CUDA), kind)
-    assert device_clips.clips_on(clips, CPU) is clips
+            there = device_clips.clips_on(clips, CUDA, often=True)
+            assert isinstance(there, kind)
+    assert device_clips.clips_on(clips, CPU, often=True) is clips
 
 
-def test_outputs_come_from_a_device_in_one_copy():
+def test_clips_that_are_read_once_are_computed_while_others_are_copied():
+    with pretend_gpu():
+        once = device_clips.clips_on(embedded_clips(LENGTHS), CUDA, often=False)
+    assert isinstance(once, UploadedClips)
+
+
+def test_outputs_come_from_a_device_in_one_copy(monkeypatch):
+    # The thread that makes batches does not know of the pretend device.
+    monkeypatch.setattr(device_clips, "pinned", lambda tensor, device: tensor)
     _, model = network_of("dora")
     clips = embedded_clips(LENGTHS)
     expected = raw_outputs(model, clips, 2, CPU)
