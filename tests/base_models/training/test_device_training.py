@@ -25,7 +25,7 @@ WAITS_BY_NATURE = {"whisq_gromov_wasserstein": "POT solves it on the CPU"}
 
 
 def network_of(preset, **settings):
-    settings = {"batch_size": 5, "dropout": 0.0, "max_epochs": 1} | settings
+    settings = {"batch_size": 6, "dropout": 0.0, "max_epochs": 1} | settings
     config = BaseConfig.preset(preset).updated(settings, "test")
     torch.manual_seed(0)
     return config, build_model(config, [False, True], AUDIO_WIDTH, TEXT_WIDTH)
@@ -78,9 +78,9 @@ def test_a_device_trains_to_the_numbers_of_the_cpu(preset, monkeypatch):
     monkeypatch.setattr(
         "base_models.training.epochs._precision", lambda _: nullcontext()
     )
-    config, here = network_of(preset, max_epochs=2)
+    config, here = network_of(preset, max_epochs=1)
     expected = train(config, here, CPU)
-    config, there = network_of(preset, max_epochs=2)
+    config, there = network_of(preset, max_epochs=1)
     with pretend_gpu():
         history = train(config, there, CUDA)
         weights = {name: w.cpu() for name, w in there.state_dict().items()}
@@ -184,7 +184,7 @@ def test_a_device_is_not_kept_waiting_for_checkpoints(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint_writer, "save_checkpoint", noted)
     file = CheckpointFile(tmp_path / "c", "a")
-    config, model = network_of("dora_l1", max_epochs=3)
+    config, model = network_of("clap_baseline", max_epochs=3)
     with pretend_gpu():
         train(config, model, CUDA, checkpoint=file)
         assert not written
@@ -211,13 +211,13 @@ def test_a_stopped_run_on_a_device_goes_on_from_its_last_epoch(tmp_path):
             raise Stop
 
     file = CheckpointFile(tmp_path / "c", "a")
-    config, model = network_of("dora_l1", max_epochs=4)
+    config, model = network_of("clap_baseline", max_epochs=4)
     with pretend_gpu():
         with pytest.raises(Stop):
             train(config, model, CUDA, checkpoint=file, on_epoch=stop)
         _, state = load_checkpoint(file.path, "a")
         assert [record["epoch"] for record in state["history"]] == [1, 2]
-        config, again = network_of("dora_l1", max_epochs=4)
+        config, again = network_of("clap_baseline", max_epochs=4)
         epochs = []
         train(config, again, CUDA, checkpoint=file, on_epoch=epochs.append)
     assert [record["epoch"] for record in epochs] == [3, 4]
