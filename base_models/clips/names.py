@@ -47,7 +47,9 @@ def names_or_blank(values: Iterable[Any]) -> np.ndarray:
     given = list(values)
     names = np.empty(len(given), dtype=object)
     for row, name in enumerate(given):
-        is_missing = name is None or bool(np.all(pd.isna(name)))
+        # Most are texts, and to ask of each whether it is missing takes long.
+        is_text = isinstance(name, str)
+        is_missing = not is_text and (name is None or bool(np.all(pd.isna(name))))
         names[row] = "" if is_missing else str(name)
     return names
 

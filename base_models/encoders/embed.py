@@ -16,6 +16,7 @@ from base_models.clips.read_clips import SetAside
 from base_models.encoders import Encoder
 from base_models.encoders.filling.contents import text_key
 from base_models.encoders.filling.fill_store import Progress
+from base_models.encoders.packed.stored_arrays import KeptArrays, StoredArrays
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, UsageError
 from base_models.networks.batches import EmbeddedClips
@@ -209,19 +210,27 @@ def load_clips(
     audio: Encoder,
     text: Encoder | None,
 ) -> EmbeddedClips:
-    """Read the embeddings of the kept rows; clips of equal content share one array."""
-    frames = _read_embeddings(store, audio, filled.audio_keys)
+    """The embeddings of the kept rows; clips of equal content share one array.
+
+    Those of a lazy store are read when they are asked for, and all others here.
+    """
+    kept = KeptArrays()
+    frames = _embeddings(store, audio, filled.audio_keys, kept=kept)
     tokens = None
     if text and filled.text_keys is not None:
-        tokens = _read_embeddings(store, text, filled.text_keys)
+        tokens = _embeddings(store, text, filled.text_keys, kept=kept)
     return EmbeddedClips(frames, tokens)
 
 
-def _read_embeddings(
+def _embeddings(
     store: EmbeddingStore,
     encoder: Encoder,
     keys: tuple[str, ...],
-) -> list[np.ndarray]:
+    *,
+    kept: KeptArrays,
+) -> Sequence[np.ndarray]:
+    if store.lazy and store.folder is not None:
+        return StoredArrays(store.entries(encoder), keys, kept)
     # An array may be large, so that equal clips share it.
     arrays: dict[str, np.ndarray] = {}
     for key in keys:

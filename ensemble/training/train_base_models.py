@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base_models.clips.read_clips import SetAside
+from base_models.clips.same_audio.known_recordings import recordings_of
 from base_models.clips.same_audio.recordings import Recordings
 from base_models.config import BaseConfig
 from base_models.errors import (
@@ -130,7 +131,7 @@ def plan_training(
         preset: _load_pair(model, with_text, device) for preset, model in setups.items()
     }
     _check_widths(setups, pairs, rated.needs_text)
-    store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
+    store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype, lazy=True)
     embedded = embed_for_plan(
         rated,
         store,
@@ -140,6 +141,9 @@ def plan_training(
         on_embed=on_embed,
     )
     filled = embedded.filled
+    signatures = {one.signature for pair in pairs.values() for one in pair if one}
+    for signature in sorted(signatures):
+        store.entries(signature).pack()
     recordings = _recordings(rated, filled, workspace, on_embed=on_embed)
     usable = _usable_clips(rated, filled, recordings)
 
@@ -367,7 +371,8 @@ def _recordings(
         if on_embed is not None:
             on_embed(FINGERPRINTS, len(audio), len(audio))
 
-    return Recordings.of_audio(audio, workspace.fingerprints, track)
+    keys = dict(zip(kept["clip_id"], filled.audio_keys, strict=True))
+    return recordings_of(audio, keys, workspace.fingerprints, track=track)
 
 
 def _usable_clips(
@@ -407,7 +412,11 @@ def _store_clips(
     with_ratings = usable.fingerprint(content, ratings=True)
     folder = workspace.data(with_ratings)
     usable.save(folder)
-    return _StoredClips(folder, usable.fingerprint(content), with_ratings)
+    # Of a large table it takes a while, and is the same where there are no ratings.
+    without_ratings = with_ratings
+    if usable.ratings is not None:
+        without_ratings = usable.fingerprint(content)
+    return _StoredClips(folder, without_ratings, with_ratings)
 
 
 @dataclass(frozen=True)
@@ -487,10 +496,11 @@ def _size_in_memory(
     store: EmbeddingStore, filled: FilledClips, encoders: EncoderPair
 ) -> int:
     """Bytes that each training process loads: audio embeddings and both encoders."""
-    # Clips of equal audio share one entry of the store.
+    from base_models.encoders.packed.stored_arrays import KEPT_BYTES
+
     audio, _ = encoders
-    entries = [store.path(audio.signature, key) for key in set(filled.audio_keys)]
-    size = sum(entry.stat().st_size for entry in entries)
+    # Of larger ones a process keeps no more.
+    size = min(store.entries(audio).n_bytes(filled.audio_keys), KEPT_BYTES)
     for encoder in encoders:
         if encoder is not None:
             size += (encoder.megabytes or 0) * 2**20
