@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, overload
 
@@ -30,12 +30,15 @@ class Batch:
     frame_mask : bool Tensor of shape (B, T)
     tokens : Tensor of shape (B, T', D'), or None without text
     token_mask : bool Tensor of shape (B, T'), or None without text
+    frame_terms : Tensor of shape (B,), or None
+        `Network.frame_terms` of the clips; None where they are not known beforehand.
     """
 
     frames: Tensor
     frame_mask: Tensor
     tokens: Tensor | None = None
     token_mask: Tensor | None = None
+    frame_terms: Tensor | None = None
 
     def text(self) -> tuple[Tensor, Tensor]:
         """Return the tokens and their mask.
@@ -53,15 +56,16 @@ class Batch:
         return self.tokens, self.token_mask
 
     def to(self, device: torch.device | str) -> Batch:
-        """Copy the batch to another device."""
-        frames = self.frames.to(device, non_blocking=True)
-        frame_mask = self.frame_mask.to(device, non_blocking=True)
-        if self.tokens is None or self.token_mask is None:
-            return Batch(frames, frame_mask)
+        """Copy the batch to another device; on its own it is left as it is."""
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
-        tokens = self.tokens.to(device, non_blocking=True)
-        token_mask = self.token_mask.to(device, non_blocking=True)
-        return Batch(frames, frame_mask, tokens=tokens, token_mask=token_mask)
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Return a batch of what `change` makes of each tensor."""
+        changed = {
+            name: None if tensor is None else change(tensor)
+            for name, tensor in vars(self).items()
+        }
+        return Batch(**changed)
 
 
 @dataclass(frozen=True)
@@ -187,15 +191,15 @@ class EmbeddedClips:
         Arrays that are read when they are asked for are read ahead.
         """
         if self.tokens is None:
-            for frames in _ahead(self.frames, plan):
+            for frames in arrays_ahead(self.frames, plan):
                 yield self._padded(frames, None)
             return
 
         # Both read the plan, which may be an iterator.
         frame_plan, token_plan = itertools.tee(plan)
         both = zip(
-            _ahead(self.frames, frame_plan),
-            _ahead(self.tokens, token_plan),
+            arrays_ahead(self.frames, frame_plan),
+            arrays_ahead(self.tokens, token_plan),
             strict=True,
         )
         for frames, tokens in both:
@@ -260,7 +264,7 @@ def _take(arrays: Sequence[np.ndarray], rows: Sequence[int]) -> Sequence[np.ndar
     return [arrays[row] for row in rows]
 
 
-def _ahead(
+def arrays_ahead(
     arrays: Sequence[np.ndarray], plan: Iterable[Sequence[int]]
 ) -> Iterator[Sequence[np.ndarray]]:
     """Yield the arrays of each item of `plan`."""

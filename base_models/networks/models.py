@@ -155,6 +155,18 @@ class Network(nn.Module):
         """Compute the network's own loss, before its weight: shape (), or None."""
         return None
 
+    def frame_terms(self, batch: Batch) -> Tensor | None:
+        """Compute what of `auxiliary` depends on the frames alone.
+
+        Training computes it once for all epochs and hands it on in the batches.
+
+        Returns
+        -------
+        terms : Tensor of shape (B,), or None
+            None where nothing of it does.
+        """
+        return None
+
     def independent_parts(self) -> list[nn.Module]:
         """Return parts that share no weight, whose gradients are clipped separately."""
         return [self]

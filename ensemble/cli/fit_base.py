@@ -35,11 +35,13 @@ from ensemble.cli.shared.exit_codes import (
     say_without_prompt,
 )
 from ensemble.cli.shared.options import (
+    USUAL_PRECISION,
     Options,
     add_artifacts_option,
     add_aspects_option,
     add_config_option,
     add_device_option,
+    add_precision_option,
     add_rating_scale_option,
     add_scale_option,
     choose_data,
@@ -210,7 +212,8 @@ def _add_machine_options(parser: Options) -> None:
     """Add the options that say where to compute, and where to write."""
     machine = parser.group("machine and output")
     add = machine.add_argument
-    add_device_option(machine)
+    add_device_option(machine, deals_runs=True)
+    add_precision_option(machine, default=USUAL_PRECISION)
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add(
         "--threads",
@@ -495,6 +498,7 @@ def _plan(
 
     compute = Compute(
         device=options.device,
+        precision=options.precision,
         jobs=options.jobs,
         threads=options.threads,
         engine=options.engine,

@@ -22,6 +22,7 @@ from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import RECORD
 from ensemble.hub.stack_contents import stack_contents
 from ensemble.scoring import score_clips as scoring
+from ensemble.scoring.chunks import run_chunks
 
 OWN = ["mi", "mi_low", "mi_high", "ta", "ta_low", "ta_high"]
 
@@ -155,7 +156,7 @@ def test_workers_return_the_same_rows(place, monkeypatch):
         return (function(*piece) for piece in pieces)
 
     monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 7)
-    monkeypatch.setattr(scoring, "spread", in_turn)
+    monkeypatch.setattr(run_chunks, "spread", in_turn)
     shared, _ = place.scores("--clips", table, "--engine", "dask://127.0.0.1:1")
     assert set(alone["status"]) == {"ok", "missing", "bad_row"}
     pd.testing.assert_frame_equal(shared, alone)
