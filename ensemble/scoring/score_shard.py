@@ -86,7 +86,7 @@ def score_shard(
         "shard": str(shard),
         "compute": dict(plan.compute),
     }
-    kept.write(kept.folder / shard.record, record)
+    kept.save_record(shard.record, record)
     return ShardDone(n_clips, n_set_aside, is_scored)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from base_models.errors import (
     UsageError,
     some,
 )
-from base_models.precision import FLOAT32, precision_of
+from base_models.precision import FLOAT32
 from ensemble.cluster.needs import NeededEncoder, Needs
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import (
@@ -32,8 +31,8 @@ from ensemble.training.base_model_run import (
     Watch,
     train_runs,
 )
-from ensemble.training.checks.plan_checks import check_plan
 from ensemble.training.embed_for_plan import EncoderPair, OnEmbed, embed_for_plan
+from ensemble.training.encoding.checked_encoders import checked_encoders
 from ensemble.training.processes import share_out
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.training.training_setup import Compute, ModelSetup, TrainingSetup
@@ -122,20 +121,10 @@ def plan_training(
     from base_models.devices import resolve_devices
     from base_models.encoders.store import EmbeddingStore
 
-    # A wrong name or missing weights are refused before hours of embedding.
-    setups = {name: setup.model(name) for name in dict(models)}
-    setup.check_used(setups)
-    check_plan(rated, setups, setup.folds, encoders=setup.encoders)
-    with_text = any(rated.needs_text)
-
     devices = tuple(str(device) for device in resolve_devices(compute.device))
     _check_one_device(devices, compute)
     device = devices[0]
-    pairs = {
-        preset: _load_pair(model, with_text, device, precision=compute.precision)
-        for preset, model in setups.items()
-    }
-    _check_widths(setups, pairs, rated.needs_text)
+    setups, pairs = checked_encoders(rated, models, setup, compute=compute)
     store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
     embedded = embed_for_plan(
         rated,
@@ -344,52 +333,6 @@ def _nothing_trained(failed: Mapping[str, StackedMOSError]) -> StackedMOSError:
     # Of several kinds, some are of the data or the settings.
     kind = kinds.pop() if len(kinds) == 1 else UsageError
     return kind(message)
-
-
-def _load_pair(
-    model: ModelSetup,
-    with_text: bool,
-    device: str,
-    *,
-    precision: str | Mapping[str, str],
-) -> EncoderPair:
-    """The encoders of a preset; no text encoder where it reads no text."""
-    from base_models.encoders import load_encoder
-
-    words = model.encoder_words(with_text)
-    loaded = [
-        load_encoder(
-            word,
-            device=device,
-            mono=model.config.mono,
-            precision=precision_of(kind, precision),
-        )
-        for kind, word in zip(("audio", "text"), words, strict=False)
-    ]
-    audio, *texts = loaded
-    return audio, texts[0] if texts else None
-
-
-def _check_widths(
-    setups: Mapping[str, ModelSetup],
-    pairs: Mapping[str, EncoderPair],
-    needs_text: Sequence[bool],
-) -> None:
-    """Refuse networks that cannot be built on their encoders, before any embedding."""
-    from base_models.networks.costs import on_meta
-    from base_models.networks.models import build_model
-
-    for name, model in setups.items():
-        config = model.config
-        if not isinstance(config, BaseConfig):
-            continue
-        audio, text = pairs[name]
-        text_dim = text.dim if text else None
-        build = partial(build_model, config, needs_text, audio.dim, text_dim)
-        try:
-            on_meta(build)
-        except UsageError as error:
-            raise UsageError(f"'{name}' on {audio.name}: {error}") from error
 
 
 def _recordings(

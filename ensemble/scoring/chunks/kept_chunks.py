@@ -8,6 +8,7 @@ or of a file that was changed since, is never taken for one of this run.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,12 +18,11 @@ from typing import Any
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import (
     atomic_write,
-    from_guarded_json,
+    from_json,
     guarded_json,
     read_bytes,
     sha256,
     sweep,
-    to_json,
 )
 from ensemble.scoring.chunks.scored_chunk import ScoredChunk
 
@@ -68,7 +68,8 @@ class KeptChunks:
 
     def identity(self, facts: Mapping[str, Any]) -> str:
         """The name of a chunk, or of a run, by all that decides it."""
-        return sha256(to_json({"run": dict(self.run), **facts}))
+        decided = json.dumps({"run": dict(self.run), **facts}, sort_keys=True)
+        return sha256(decided.encode())
 
     def has(self, identity: str) -> bool:
         """Whether a chunk seems to be there; `load` says whether it is whole."""
@@ -80,7 +81,7 @@ class KeptChunks:
         if not path.is_file():
             return None
         try:
-            values = from_guarded_json(read_bytes(path), str(path), known=())
+            values = _unpacked(read_bytes(path), str(path))
         except DamagedArtifact as error:
             log.warning("%s Its clips are scored again.", error)
             return None
@@ -89,12 +90,16 @@ class KeptChunks:
 
     def save(self, identity: str, scored: ScoredChunk) -> None:
         """Keep a chunk."""
-        self.write(self._path(identity), {"identity": identity, **scored.to_json()})
+        data = _packed({"identity": identity, **scored.to_json()})
+        self._write(self._path(identity), data)
 
-    def write(self, path: Path, values: Mapping[str, Any]) -> None:
-        """Write a small file into the folder, which is made where it is missing."""
+    def save_record(self, name: str, values: Mapping[str, Any]) -> None:
+        """Keep what is known of a shard, in a small file."""
+        self._write(self.folder / name, guarded_json(values))
+
+    def _write(self, path: Path, data: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, guarded_json(values))
+        atomic_write(path, data)
 
     def remove(self) -> None:
         """Remove the folder, whose chunks are in the output now; other files stay."""
@@ -110,3 +115,24 @@ class KeptChunks:
     def _own(self) -> Iterator[Path]:
         yield from self.folder.glob("chunk-*.json")
         yield from self.folder.glob("shard-*.json")
+
+
+def _packed(values: Mapping[str, Any]) -> bytes:
+    """Values as JSON in one line, below their hash.
+
+    Lines and sorted keys, as `base_models.files.to_json` has them, would take ten times
+    as long.
+    """
+    data = json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
+    return f"{sha256(data)}\n".encode() + data
+
+
+def _unpacked(data: bytes, name: str) -> dict[str, Any]:
+    """What `_packed` made, byte for byte."""
+    digest, _, packed = data.partition(b"\n")
+    if digest.decode(errors="replace") != sha256(packed):
+        raise DamagedArtifact(
+            f"{name} was changed after it was written (SHA-256 differs)."
+        )
+    values: dict[str, Any] = from_json(packed, name)
+    return values

@@ -76,6 +76,11 @@ def _columns(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _cells(values: Sequence[Any] | pd.Series | np.ndarray) -> list[Any]:
     """Cells of a column: null where one is not known, and words for infinity."""
+    cells = np.asarray(values)
+    # Nothing but usual numbers: there may be hundreds of columns of them.
+    if cells.dtype.kind == "f" and np.isfinite(cells).all():
+        listed: list[Any] = cells.tolist()
+        return listed
     return [_cell(value) for value in np.asarray(values, dtype=object).tolist()]
 
 

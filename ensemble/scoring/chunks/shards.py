@@ -10,16 +10,17 @@ them scores the clips.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from base_models.errors import DamagedArtifact, UsageError, some
+from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_guarded_json, read_bytes
 
 CHUNKS_PER_SHARD = 4
 """With fewer chunks for each shard, some would have much more to do than others."""
+_MOST_LISTED = 5
 _RECORD = re.compile(r"shard-(\d+)-of-(\d+)\.json")
 
 
@@ -102,7 +103,7 @@ def check_shards(folder: Path, run: Mapping[str, str]) -> dict[str, Any]:
             "to N/N in place of --join first."
         )
     if len(counts) > 1:
-        held = some([str(shard) for shard in shards])
+        held = _listed([str(shard) for shard in shards])
         raise UsageError(
             f"{folder} holds the clips more than once, in shards of {len(counts)} "
             f"divisions ({held}); delete the shard-*.json of all but one."
@@ -115,7 +116,7 @@ def check_shards(folder: Path, run: Mapping[str, str]) -> dict[str, Any]:
         if number not in done
     ]
     if missing:
-        others = f" (and {some(missing[1:])})" if len(missing) > 1 else ""
+        others = f" (and {_listed(missing[1:])})" if len(missing) > 1 else ""
         raise UsageError(
             f"{folder} lacks {len(missing)} of {count} shards; run the same command "
             f"with --shard {missing[0]}{others} in place of --join."
@@ -132,8 +133,17 @@ def check_shards(folder: Path, run: Mapping[str, str]) -> dict[str, Any]:
     return first
 
 
+def _listed(words: Sequence[str]) -> str:
+    """The first words and how many more there are, without quotes."""
+    shown = ", ".join(words[:_MOST_LISTED])
+    n_more = len(words) - _MOST_LISTED
+    return f"{shown} and {n_more} more" if n_more > 0 else shown
+
+
 def _in_words(compute: Mapping[str, Any]) -> str:
-    return f"{compute['threads']} threads on {some(compute['devices'])}"
+    n_threads = compute["threads"]
+    plural = "" if n_threads == 1 else "s"
+    return f"{n_threads} thread{plural} on {_listed(compute['devices'])}"
 
 
 def _shards_in(folder: Path) -> list[Shard]:
@@ -152,6 +162,8 @@ def _checked_record(folder: Path, shard: Shard, run: Mapping[str, str]) -> Any:
         record = from_guarded_json(read_bytes(path), str(path), known=())
     except DamagedArtifact as error:
         raise UsageError(f"{error} Run --shard {shard} again.") from error
+    if not {"shard", "compute", *run} <= set(record):
+        raise UsageError(f"{path} is no record of a shard. Run --shard {shard} again.")
     if record["shard"] != str(shard):
         raise UsageError(
             f"{path} is the record of shard {record['shard']} under another name; run "
@@ -161,7 +173,7 @@ def _checked_record(folder: Path, shard: Shard, run: Mapping[str, str]) -> Any:
     if others:
         raise UsageError(
             f"Shard {shard} in {folder} is of another run, with other "
-            f"{some(others)}; run --shard {shard} again, or join with the table, stack "
-            "and options of that run."
+            f"{_listed(others)}; run --shard {shard} again, or join with the table, "
+            "stack and options of that run."
         )
     return record
