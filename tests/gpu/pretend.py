@@ -185,6 +185,9 @@ def _replaced_calls(gpu: PretendGpu) -> dict[Any, dict[str, Any]]:
 
     return {
         torch: {"autocast": Autocast, "Generator": Generator},
+        torch.nn.utils.clip_grad: {
+            "_group_tensors_by_device_and_dtype": _grouped_by_device,
+        },
         torch.backends.cudnn: {"is_acceptable": lambda tensor: False},
         torch.cuda: {
             "Event": lambda: _Event(gpu),
@@ -205,6 +208,19 @@ def _replaced_calls(gpu: PretendGpu) -> dict[Any, dict[str, Any]]:
             "set_sync_debug_mode": lambda mode: None,
             "synchronize": lambda device=None: gpu.waited("synchronize"),
         },
+    }
+
+
+def _grouped_by_device(
+    lists: list[list[Tensor]], with_indices: bool = False
+) -> dict[tuple[torch.device, torch.dtype], Any]:
+    """Torch's grouping of gradients, which asks for their devices below Python."""
+    groups = torch.utils._foreach_utils._group_tensors_by_device_and_dtype(
+        lists, with_indices
+    )
+    return {
+        (GPU if is_on_gpu(group[0][0][0]) else device, dtype): group
+        for (device, dtype), group in groups.items()
     }
 
 
