@@ -22,7 +22,12 @@ from base_models.errors import (
     UsageError,
     some,
 )
-from base_models.precision import FLOAT32, precision_of
+from base_models.precision import (
+    FLOAT32,
+    IN_FLOAT32,
+    check_precision,
+    precision_of,
+)
 from ensemble.cluster.needs import NeededEncoder, Needs
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import (
@@ -128,6 +133,8 @@ def plan_training(
     with_text = any(rated.needs_text)
 
     device = str(resolve_device(compute.device))
+    for kind in IN_FLOAT32:
+        check_precision(precision_of(kind, compute.precision), device)
     pairs = {
         preset: _load_pair(model, with_text, device, precision=compute.precision)
         for preset, model in setups.items()
