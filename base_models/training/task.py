@@ -63,9 +63,10 @@ class Targets:
     @classmethod
     def of(cls, task: TrainingTask, criterion: Criterion) -> Targets:
         """Compute the targets of all clips of a task, on the CPU."""
-        scores = torch.from_numpy(task.scores).to(torch.float32)
+        # Copies: the arrays may be read-only, which torch warns of.
+        scores = torch.tensor(task.scores, dtype=torch.float32)
         labelled = ~scores.isnan()
-        weights = torch.from_numpy(task.weights).to(scores)
+        weights = torch.tensor(task.weights, dtype=torch.float32)
         # Any finite value serves in place of a missing score.
         labels = Labels(scores.nan_to_num(0.0), labelled * weights[:, None])
 
@@ -113,4 +114,4 @@ def _histograms_of_aspect(
         raise TypeError(
             f"{type(criterion).__name__} does not read histograms of ratings."
         )
-    return torch.from_numpy(task.histograms[:, aspect])
+    return torch.tensor(task.histograms[:, aspect])

@@ -96,7 +96,7 @@ class SeenFile(NamedTuple):
 
 def seen_files(names: Iterable[object]) -> tuple[SeenFile, ...]:
     """The files behind names of audio that are seen here, at most `MOST_FILES`."""
-    paths = list(dict.fromkeys(_source(name) for name in names if name))
+    paths = list(dict.fromkeys(source_file(str(name)) for name in names if name))
     if len(paths) > MOST_FILES:
         spread = np.linspace(0, len(paths) - 1, MOST_FILES).round().astype(int)
         paths = [paths[place] for place in spread]
@@ -105,10 +105,10 @@ def seen_files(names: Iterable[object]) -> tuple[SeenFile, ...]:
     return tuple(SeenFile(path, size) for path, size in sizes if size is not None)
 
 
-def _source(name: object) -> str:
+def source_file(name: str) -> str:
     """The file that holds a clip, which may be a segment of it or a row of a table."""
-    segment = segment_of(str(name))
-    source = str(name) if segment is None else segment.source
+    segment = segment_of(name)
+    source = name if segment is None else segment.source
     row = row_of_reference(source)
     return source if row is None else row[0]
 

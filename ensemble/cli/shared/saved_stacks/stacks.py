@@ -122,13 +122,19 @@ def chosen_folder(options: Namespace) -> Path:
 
 
 def stack_source(options: Namespace) -> StackSource | None:
-    """Where the workers of an engine find the stack, or None when there are none.
+    """Where other processes find the stack, or None when there are none.
 
-    The paths among the options are made absolute for these workers.
+    For workers of an engine, the paths among the options are made absolute.
     """
-    if not locate(options):
+    is_elsewhere = locate(options)
+    if not is_elsewhere and options.jobs == 1:
         return None
-    from ensemble.scoring.stack_source import StackSource
+    from ensemble.scoring.stack_source import StackSource, shared_threads
 
     chosen = _ChosenStack.of(options)
-    return StackSource.of(chosen.folder, chosen.embeddings, **chosen.overrides)
+    threads = options.threads
+    if not is_elsewhere and not threads:
+        threads = shared_threads(options.jobs)
+    return StackSource.of(
+        chosen.folder, chosen.embeddings, threads=threads, **chosen.overrides
+    )
