@@ -8,8 +8,9 @@ a stack can refuse rows that would leak.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,24 +240,42 @@ class PredictionTable:
         UsageError
             naming the model and the clips that it has no prediction for.
         """
-        row_of = {clip: row for row, clip in enumerate(self.clip_ids)}
-        missing = [clip for clip in clip_ids if clip not in row_of]
-        if missing:
-            raise UsageError(
-                f"'{self.model}' has no prediction for {some(missing)}; a stack needs "
-                "every model's prediction for every clip. Predict the missing clips, "
-                "leave the model or the clips out, or let the other models stand in "
-                '(missing="pool"; --missing pool).'
-            )
-
-        # The dtype matters for an empty list, which numpy would take for floats.
-        rows = np.array([row_of[clip] for clip in clip_ids], dtype=np.intp)
+        rows = self.rows_of(clip_ids)
         return replace(
             self,
             clip_ids=tuple(clip_ids),
             distributions=self.distributions[rows],
             distances=None if self.distances is None else self.distances[rows],
         )
+
+    @cached_property
+    def _row_of_clip(self) -> dict[str, int]:
+        return {clip: row for row, clip in enumerate(self.clip_ids)}
+
+    def place_of(self, clip_ids: Iterable[str]) -> np.ndarray:
+        """The row of each clip, shape (n,); -1 for those that are not predicted."""
+        row_of = self._row_of_clip
+        # The dtype matters for an empty list, which numpy would take for floats.
+        return np.array([row_of.get(clip, -1) for clip in clip_ids], dtype=np.intp)
+
+    def rows_of(self, clip_ids: Sequence[str]) -> np.ndarray:
+        """The row of each clip, shape (n,).
+
+        Raises
+        ------
+        UsageError
+            naming the model and the clips that it has no prediction for.
+        """
+        rows = self.place_of(clip_ids)
+        if (rows < 0).any():
+            missing = [clip_ids[place] for place in np.flatnonzero(rows < 0)]
+            raise UsageError(
+                f"'{self.model}' has no prediction for {some(missing)}; a stack needs "
+                "every model's prediction for every clip. Predict the missing clips, "
+                "leave the model or the clips out, or let the other models stand in "
+                '(missing="pool"; --missing pool).'
+            )
+        return rows
 
     def write(self, path: Path | str) -> None:
         """Write `to_bytes` to a file, atomically."""

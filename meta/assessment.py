@@ -179,10 +179,7 @@ def assess(
     test = judges.get("test")
     learners, rival_scores = _fit_rivals(regressor, trial, rivals)
     return Assessment(
-        boards={
-            board_name: rows.board()
-            for board_name, rows in (labelled | trial.sides).items()
-        },
+        boards=_boards(labelled | trial.sides),
         rows=name,
         compared=compared,
         verdict=compared.verdict(chosen_on),
@@ -201,6 +198,16 @@ def assess(
         ),
         systems=judged_systems(compared),
     )
+
+
+def _boards(compared: Mapping[str, ComparedRows]) -> dict[str, pd.DataFrame]:
+    """The leaderboard of each set of rows."""
+    boards = {}
+    for name, rows in compared.items():
+        # Rows that fitted the stack show how far it over-fits, and nothing about other
+        # systems: an interval there would be of nothing.
+        boards[name] = rows.board(n_bootstrap=0) if name == TRAINING else rows.board()
+    return boards
 
 
 def audit_rows(
@@ -283,7 +290,7 @@ def _fit_rivals(
     # Timed on the clock: what matters is how long somebody would wait.
     training = trial.training.rows
     held_out = trial.validation.rows
-    parts = []
+    seconds: dict[str, dict[str, float]] = {}
     scores: dict[str, dict[str, np.ndarray]] = {}
     for name in rivals:
         learner = clone(regressor).set_params(learner=name)
@@ -293,20 +300,25 @@ def _fit_rivals(
         held_out_scores = learner.predict(trial.tables, held_out.ids.tolist())
         predict_ended = time.perf_counter()
 
-        # These intervals resample systems alone, without their prompts.
         label = f"{name} (learner)" if name == STACK else name
-        board = leaderboard(
-            {label: (held_out_scores, held_out.labels)}, replace(held_out, prompts=None)
-        )
-        board["fit_seconds"] = fit_ended - started
-        board["predict_seconds"] = predict_ended - fit_ended
-        parts.append(board)
+        seconds[label] = {
+            "fit_seconds": fit_ended - started,
+            "predict_seconds": predict_ended - fit_ended,
+        }
         scores[label] = {
             TRAINING: learner.predict(trial.tables, training.ids.tolist()),
             VALIDATION: held_out_scores,
         }
-    board = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return board, scores
+    if not scores:
+        return pd.DataFrame(), scores
+
+    # These intervals resample systems alone, without their prompts.
+    board = leaderboard(
+        {name: (sides[VALIDATION], held_out.labels) for name, sides in scores.items()},
+        replace(held_out, prompts=None),
+    )
+    times = pd.DataFrame([seconds[name] for name in board["model"]])
+    return board.join(times), scores
 
 
 def _overfitting(

@@ -47,6 +47,10 @@ def names_or_blank(values: Iterable[Any]) -> np.ndarray:
     given = list(values)
     names = np.empty(len(given), dtype=object)
     for row, name in enumerate(given):
+        # Nearly all names are text, which pandas need not be asked about.
+        if isinstance(name, str):
+            names[row] = str(name)
+            continue
         is_missing = name is None or bool(np.all(pd.isna(name)))
         names[row] = "" if is_missing else str(name)
     return names
@@ -61,6 +65,9 @@ def plain_id(clip_id: str) -> str:
     >>> plain_id("Caf\\u00e9\\u200b ") == plain_id("cafe\\u0301")
     True
     """
+    # ASCII has no such marks, and is in Unicode's form already.
+    if clip_id.isascii():
+        return clip_id.casefold().strip()
     visible = [c for c in clip_id if unicodedata.category(c) != "Cf"]
     folded = unicodedata.normalize("NFKC", "".join(visible)).casefold()
     return unicodedata.normalize("NFKC", folded).strip()
@@ -103,6 +110,10 @@ def comparable_ids(wanted: list[str], given: list[str]) -> tuple[list[str], list
     >>> comparable_ids(["a.wav", "a.mp3"], ["a.wav"])
     (['a.wav', 'a.mp3'], ['a.wav'])
     """
+    # Lists that are equal as they stand stay so, and need no forms.
+    if wanted == given:
+        return wanted, given
+
     # Folders tell clips apart only where both sides write them.
     both_have_folders = _any_has_folder(wanted) and _any_has_folder(given)
     without_folder = not both_have_folders

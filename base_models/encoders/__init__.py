@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from base_models.devices import canonical_name
 from base_models.encoders.libraries import (
     builder_module,
     check_libraries,
@@ -203,7 +204,8 @@ def load_encoder(
     one_of(precision, PRECISIONS, "precision")
     if not spec.mixed_precision:
         precision = FLOAT32
-    key = (name, weights_folder, str(device), spec.mono, precision)
+    device = canonical_name(str(device))
+    key = (name, weights_folder, device, spec.mono, precision)
     if key in _loaded:
         return _loaded[key]
 
@@ -224,10 +226,10 @@ def load_encoder(
 
     # A device that is not present is refused before the weights are read.
     resolve_device(device)
-    check_precision(precision, str(device))
+    check_precision(precision, device)
     try:
         builder = importlib.import_module(builder_module(spec))
-        encoder = builder.build(spec, files, str(device))
+        encoder = builder.build(spec, files, device)
     # Of a package of somebody else that did not name the library in its spec.
     except ModuleNotFoundError as error:
         if error.name is None:

@@ -82,9 +82,9 @@ class EmbeddingStore:
         Notes
         -----
         Each distinct content is encoded once, and never again while its entry is
-        intact. It is encoded alone: in a batch, the last digits would depend on what
-        else is in it, so on what a killed run had finished and on clips that cannot be
-        used. What is finished stays when the run is stopped.
+        intact. What it gives does not depend on the others: it is encoded alone, and on
+        a GPU in a batch of a fixed shape, see `base_models.encoders.filling`. What is
+        finished stays when the run is stopped.
         """
         return fill_store(self, encoder, items, on_progress=on_progress)
 

@@ -3,28 +3,40 @@
 Clips of one system are not independent, so an interval from resampled clips would be
 too narrow. Whole systems are resampled instead and, where systems share prompts,
 prompts too. A resample is a row of integer weights, and every metric of all resamples
-comes from sums over pairs of clips: nothing is approximated.
+comes from sums over clips and pairs of clips, see `rank_sums` and `pair_sums`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 from base_models.clips.names import names_or_blank
 from base_models.errors import UsageError
+from base_models.metrics.drawn_weights import (
+    ClusterWeights,
+    CrossedWeights,
+    DrawnWeights,
+    as_counts,
+)
+from base_models.metrics.mean_sums import FEW_POINTS, metrics_of_columns
+from base_models.metrics.pair_sums import pair_sums
+from base_models.metrics.rank_sums import SortedValues
 
 RESAMPLED_METRICS = ("mse", "lcc", "srcc", "ktau")
 """What `resample` and `resample_means` return, in this order."""
 
-# About ten arrays of this many float64 exist at once: below 200 MB.
-_BLOCK_NUMBERS = 2_000_000
-# Resamples whose arrays stay in the processor's cache.
-_CACHED_ROWS = 128
+# Draws that are made at a time.
+_DRAWN_NUMBERS = 2**22
+# Weights of points at a time: about six such arrays stay in the processor's cache.
+_BLOCK_NUMBERS = 2**16
+# Pairs of means of systems at a time.
+_MEANS_NUMBERS = 2**19
 
 
 def prompt_codes(
@@ -79,7 +91,7 @@ def system_means(values: np.ndarray, system: np.ndarray) -> np.ndarray:
     return np.round(means, 10)
 
 
-def bootstrap_weights(
+def bootstrap_counts(
     n_clusters: int,
     n_bootstrap: int,
     seed: int | Sequence[int],
@@ -88,7 +100,7 @@ def bootstrap_weights(
 
     Returns
     -------
-    weights : float64 array of shape (n_bootstrap, n_clusters), rows sum to n_clusters
+    counts : int32 array of shape (n_bootstrap, n_clusters), rows sum to n_clusters
 
     Raises
     ------
@@ -97,24 +109,38 @@ def bootstrap_weights(
     """
     if n_bootstrap < 0:
         raise UsageError(f"n_bootstrap counts resamples; got {n_bootstrap}.")
-    if n_clusters < 1 or n_bootstrap < 1:
-        return np.zeros((n_bootstrap, n_clusters))
+    counts = np.zeros((n_bootstrap, n_clusters), dtype=np.int32)
+    if n_clusters < 1:
+        return counts
 
     # As many draws as clusters, with replacement: only how often each is drawn counts.
+    # Some rows at a time, since they are drawn as int64.
     rng = np.random.default_rng(seed)
     probabilities = np.full(n_clusters, 1 / n_clusters)
-    weights = rng.multinomial(n_clusters, probabilities, size=n_bootstrap)
-    return weights.astype(np.float64)
+    step = max(1, _DRAWN_NUMBERS // n_clusters)
+    for first in range(0, n_bootstrap, step):
+        rows = counts[first : first + step]
+        rows[:] = rng.multinomial(n_clusters, probabilities, size=len(rows))
+    return counts
+
+
+def bootstrap_weights(
+    n_clusters: int,
+    n_bootstrap: int,
+    seed: int | Sequence[int],
+) -> np.ndarray:
+    """`bootstrap_counts` as float64, for products with other numbers."""
+    return bootstrap_counts(n_clusters, n_bootstrap, seed).astype(np.float64)
 
 
 def resample_crossed(
     y_true: np.ndarray,
-    y_pred: np.ndarray,
+    predictions: Sequence[np.ndarray],
     system: np.ndarray,
     prompt: np.ndarray,
     weights: np.ndarray,
     seed: int,
-) -> dict[str, dict[str, np.ndarray]]:
+) -> list[dict[str, dict[str, np.ndarray]]]:
     """Every metric at both levels, on resamples of systems and of prompts.
 
     Systems and prompts are drawn independently, and a clip counts as often as its
@@ -123,38 +149,37 @@ def resample_crossed(
 
     Parameters
     ----------
-    y_true, y_pred : finite arrays of shape (n,)
+    y_true : finite array of shape (n,)
+    predictions : finite arrays of shape (n,), one per model
     system : (n,) codes 0..systems - 1
     prompt : (n,) codes of any kind
-    weights : array of shape (resamples, systems), from `bootstrap_weights`
+    weights : array of shape (resamples, systems), from `bootstrap_counts`
     seed : int, from which prompts are drawn
 
     Returns
     -------
-    metrics : level, to name, to array of shape (resamples,)
+    metrics : for each model, level, to name, to array of shape (resamples,)
     """
     # Codes of prompts may have gaps, as some clips are unlabelled.
     _, prompt = np.unique(prompt, return_inverse=True)
     n_prompts = prompt.max() + 1
     # Of a generator of their own: prompts must not be drawn as the systems are.
-    prompt_weights = bootstrap_weights(n_prompts, len(weights), [seed, 1])
+    prompt_weights = bootstrap_counts(n_prompts, len(weights), [seed, 1])
 
-    # Clips of one system and one prompt share their weight: one cluster per cell.
-    pairs = np.column_stack([system, prompt])
-    cells, cell_of_clip = np.unique(pairs, axis=0, return_inverse=True)
-    system_of_cell = cells[:, 0]
-    prompt_of_cell = cells[:, 1]
-    cell_weights = weights[:, system_of_cell] * prompt_weights[:, prompt_of_cell]
-
-    utterance = resample(y_true, y_pred, cell_weights, cluster=cell_of_clip)
+    drawn = CrossedWeights(weights, system, prompt_weights, prompt)
+    utterance = resample_models(y_true, predictions, drawn)
     system_level = resample_means(
         y_true,
-        y_pred,
+        predictions,
         system,
         weights=weights,
-        clip_weights=prompt_weights[:, prompt],
+        unit=prompt,
+        unit_weights=prompt_weights,
     )
-    return {"utterance": utterance, "system": system_level}
+    return [
+        {"utterance": of_clips, "system": of_systems}
+        for of_clips, of_systems in zip(utterance, system_level, strict=True)
+    ]
 
 
 def resample(
@@ -182,261 +207,190 @@ def resample(
     With weights w and signs s_ij = sign(x_i - x_j), the centred mid-rank of a clip is
     half of sum_j w_j s_ij, which gives Spearman; tau-b is sum_ij w_i w_j sx_ij sy_ij
     over the root of the same sums of abs(sx) and abs(sy). These sums are whole numbers,
-    hence exact, and a constant resample is one whose denominator is 0. Rows of the sign
-    matrices (of pairs, columns too) are first added up per cluster, whose clips share a
-    weight.
+    hence exact, and a constant resample is one whose denominator is 0. Tau of more than
+    `pair_sums.DIRECT_POINTS` points that share no weights, or of more than
+    `pair_sums.MOST_CLUSTERS` clusters, is that of a grid, see `pair_sums`.
     """
-    points = _SortedPoints.of(y_true, y_pred, weights, cluster=cluster)
-    n = len(points.x)
-    n_resamples = len(weights)
-
-    # The sign matrices have n² entries, so they are made for some columns at a time.
-    sums = np.zeros((9, n_resamples))
-    step = max(1, _BLOCK_NUMBERS // (n + n_resamples))
-    for first in range(0, n, step):
-        block = slice(first, first + step)
-        _add_block(sums, points, weights, block=block)
-
-    squared_errors = (points.x - points.y) ** 2
-    cluster_errors = np.add.reduceat(squared_errors, points.starts)
-    mean_squared_error = weights @ cluster_errors / points.total
-    return _metrics_from_sums(mean_squared_error, sums)
+    n = len(np.asarray(y_true))
+    clusters = np.arange(n) if cluster is None else np.asarray(cluster)
+    drawn = ClusterWeights(as_counts(weights), clusters)
+    (metrics,) = resample_models(np.asarray(y_true), [np.asarray(y_pred)], drawn)
+    return metrics
 
 
-@dataclass(frozen=True)
-class _SortedPoints:
-    """The points of `resample`, sorted by cluster.
+def resample_models(
+    y_true: np.ndarray, predictions: Sequence[np.ndarray], drawn: DrawnWeights
+) -> list[dict[str, np.ndarray]]:
+    """`resample` for several models, which share the truth and its ranks.
 
     Parameters
     ----------
-    x, y : arrays of shape (n,)
-    cluster : (n,) codes, ascending
-    starts : (clusters,) the first point of each cluster
-    total : (resamples,) number of points drawn; NaN for none
-    mean_x, mean_y : arrays of shape (resamples,), weighted means
+    y_true : finite array of shape (n,)
+    predictions : finite arrays of shape (n,), one per model
+    drawn : the weights of the resamples
+
+    Returns
+    -------
+    metrics : for each model, name to array of shape (resamples,)
+    """
+    n_resamples = len(drawn)
+    # All sums of every resample; of pairs, the product is added further down.
+    sums = np.zeros((len(predictions), 9, n_resamples))
+    mean_squared_error = np.empty((len(predictions), n_resamples))
+    if n_resamples:
+        truth = SortedValues.of(y_true)
+        models = [SortedValues.of(y_pred) for y_pred in predictions]
+        moments = _Moments.of(y_true, predictions)
+        step = max(1, _BLOCK_NUMBERS // len(y_true))
+        for first in range(0, n_resamples, step):
+            rows = slice(first, first + step)
+            weights = drawn.of_points(rows)
+            mean_squared_error[:, rows] = moments.add(sums[:, :3, rows], weights)
+            _add_ranks(sums[:, 3:, rows], weights, truth, models)
+        for of_model, y_pred in zip(sums, models, strict=True):
+            of_model[6] = pair_sums(truth, y_pred, drawn)
+    return [
+        _metrics_from_sums(error, of_model)
+        for error, of_model in zip(mean_squared_error, sums, strict=True)
+    ]
+
+
+def _add_ranks(
+    sums: np.ndarray,
+    weights: np.ndarray,
+    truth: SortedValues,
+    models: Sequence[SortedValues],
+) -> None:
+    """Set the sums of ranks, and those of pairs that differ, of some resamples.
+
+    Parameters
+    ----------
+    sums : array of shape (models, 6, rows): product and squares of the ranks, then
+        those of pairs, of which the product is left as it is
+    weights : array of shape (rows, n)
+    """
+    of_truth = truth.ranked(weights)
+    weighted = weights * of_truth.ranks
+    for of_model, values in zip(sums, models, strict=True):
+        ranked = values.ranked(weights)
+        of_model[0] = _row_sums(weighted, ranked.ranks)
+        of_model[1] = of_truth.squares
+        of_model[2] = ranked.squares
+        of_model[4] = of_truth.differing
+        of_model[5] = ranked.differing
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Values of the points whose weighted sums give MSE and linear correlation.
+
+    Parameters
+    ----------
+    of_truth : array of shape (n, 3): 1, the centred truth and its square
+    of_models : array of shape (n, 4 models): of each model its centred predictions,
+        their squares, their products with the truth, and the squared errors
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    cluster: np.ndarray
-    starts: np.ndarray
-    total: np.ndarray
-    mean_x: np.ndarray
-    mean_y: np.ndarray
+    of_truth: np.ndarray
+    of_models: np.ndarray
 
     @classmethod
-    def of(
-        cls,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        weights: np.ndarray,
-        cluster: ArrayLike | None,
-    ) -> _SortedPoints:
-        """Sort the arguments of `resample`."""
-        x = np.asarray(y_true)
-        y = np.asarray(y_pred)
-        if cluster is None:
-            cluster = np.arange(len(x))
-        cluster = np.asarray(cluster)
+    def of(cls, y_true: np.ndarray, predictions: Sequence[np.ndarray]) -> _Moments:
+        """The values of all models."""
+        # Centred on all points, so that little is lost when each resample is.
+        truth = y_true - y_true.mean()
+        columns = []
+        for y_pred in predictions:
+            centred = y_pred - y_pred.mean()
+            columns += [centred, centred**2, truth * centred, (y_true - y_pred) ** 2]
+        of_truth = np.column_stack([np.ones(len(truth)), truth, truth**2])
+        return cls(of_truth, np.column_stack(columns))
 
-        # Sorted by cluster, the points of each are neighbours, as `reduceat` needs.
-        order = np.argsort(cluster, kind="stable")
-        x = x[order]
-        y = y[order]
-        counts = np.bincount(cluster, minlength=weights.shape[1])
-        starts = np.cumsum(counts) - counts
+    def add(self, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Set products and squares about the means of each resample; give the MSE.
 
-        # A resample that draws nothing has no metric.
-        total = weights @ counts
+        Parameters
+        ----------
+        sums : array of shape (models, 3, rows)
+        weights : array of shape (rows, n)
+
+        Returns
+        -------
+        mean_squared_error : array of shape (models, rows); NaN where nothing is drawn
+        """
+        weights = weights.astype(np.float64, copy=False)
+        total, sum_x, square_x = (weights @ self.of_truth).T
         total = np.where(total > 0, total, np.nan)
-
-        cluster_sums_x = np.add.reduceat(x, starts)
-        cluster_sums_y = np.add.reduceat(y, starts)
-        return cls(
-            x=x,
-            y=y,
-            cluster=cluster[order],
-            starts=starts,
-            total=total,
-            mean_x=weights @ cluster_sums_x / total,
-            mean_y=weights @ cluster_sums_y / total,
-        )
-
-
-def _add_block(
-    sums: np.ndarray,
-    points: _SortedPoints,
-    weights: np.ndarray,
-    block: slice,
-) -> None:
-    """Add the terms of the points in `block` to `sums`, of shape (9, resamples).
-
-    Rows of `sums` are the cross product and the two squares of the values, the same of
-    the ranks, and the three sums over pairs of tau-b.
-    """
-    # Rows of the sign matrices added up per cluster: (clusters, points of the block).
-    sign_x = _signs(points.x, block)
-    sign_y = _signs(points.y, block)
-    rank_x, rank_y, *pairs = (
-        np.add.reduceat(sign, points.starts, axis=0, dtype=np.float64)
-        for sign in _rank_and_pair_signs(sign_x, sign_y)
-    )
-
-    # For pairs, columns are added up per cluster too. No code is -1, so the block's
-    # first point begins a cluster.
-    cluster = points.cluster[block]
-    steps = np.diff(cluster, prepend=-1)
-    first_of_cluster = np.flatnonzero(steps)
-    pairs = [np.add.reduceat(pair, first_of_cluster, axis=1) for pair in pairs]
-    block_clusters = cluster[first_of_cluster]
-
-    block_x = points.x[block]
-    block_y = points.y[block]
-    for start in range(0, len(weights), _CACHED_ROWS):
-        rows = slice(start, start + _CACHED_ROWS)
-        some_weights = weights[rows]
-        point_weights = some_weights[:, cluster]
-        cluster_weights = some_weights[:, block_clusters]
-
-        # Values about the weighted means of each resample: (rows, points).
-        centred_x = block_x - points.mean_x[rows, None]
-        centred_y = block_y - points.mean_y[rows, None]
-        value_moments = _moments(point_weights, centred_x, centred_y)
-        sums[:3, rows] += value_moments
-
-        # Weighted sums of signs are twice the centred mid-ranks.
-        centred_rank_x = some_weights @ rank_x
-        centred_rank_y = some_weights @ rank_y
-        rank_moments = _moments(point_weights, centred_rank_x, centred_rank_y)
-        sums[3:6, rows] += rank_moments
-
-        for row, pair in enumerate(pairs, start=6):
-            pair_terms = some_weights @ pair
-            sums[row, rows] += _row_sums(cluster_weights, pair_terms)
+        of_models = (weights @ self.of_models).T.reshape(len(sums), 4, len(weights))
+        sum_y, square_y, cross, errors = of_models.transpose(1, 0, 2)
+        sums[:, 0] = cross - sum_x * sum_y / total
+        sums[:, 1] = np.maximum(square_x - sum_x**2 / total, 0)
+        sums[:, 2] = np.maximum(square_y - sum_y**2 / total, 0)
+        return np.asarray(errors / total)
 
 
 def resample_means(
     y_true: ArrayLike,
-    y_pred: ArrayLike,
+    predictions: Sequence[ArrayLike],
     system: ArrayLike,
+    *,
     weights: np.ndarray,
-    clip_weights: np.ndarray,
-) -> dict[str, np.ndarray]:
+    unit: np.ndarray,
+    unit_weights: np.ndarray,
+) -> list[dict[str, np.ndarray]]:
     """Every metric of system means, on resamples that change the means themselves.
 
     Parameters
     ----------
-    y_true, y_pred : finite arrays of shape (n,)
+    y_true : finite array of shape (n,)
+    predictions : finite arrays of shape (n,), one per model
     system : (n,) codes 0..systems - 1
     weights : array of shape (resamples, systems), how often each system counts
-    clip_weights : array of shape (resamples, n)
-        How often each clip counts within its system. A system of which no clip counts
-        is left out of that resample.
+    unit : (n,) codes 0..units - 1
+    unit_weights : array of shape (resamples, units)
+        How often the clips of each unit count within their systems. A system of which
+        no clip counts is left out of that resample.
 
     Returns
     -------
-    metrics : name to array of shape (resamples,); NaN where undefined
+    metrics : for each model, name to array of shape (resamples,); NaN where undefined
     """
-    y_true = np.asarray(y_true)
-    y_pred = np.asarray(y_pred)
-    n_systems = weights.shape[1]
-    # Which clip is of which system (n, systems): a product with it sums per system.
-    one_hot = np.eye(n_systems)
-    member = one_hot[np.asarray(system)]
+    system = np.asarray(system)
+    values = [np.asarray(y_true), *map(np.asarray, predictions)]
+    shape = (weights.shape[1], unit_weights.shape[1])
+    # Sums of each unit's clips per system: a product with weights sums per resample.
+    ones = np.ones(len(system))
+    per_unit = [
+        sparse.csr_array((value, (system, unit)), shape=shape)
+        for value in (ones, *values)
+    ]
 
-    # Each resample has sign matrices of its own, so few are computed at a time.
-    affordable = _BLOCK_NUMBERS // n_systems**2
-    step = max(1, min(_CACHED_ROWS, affordable))
-    parts = []
+    # The means of each resample have pairs of their own, so few are made at a time.
+    n_systems = weights.shape[1]
+    step = max(1, _MEANS_NUMBERS // (n_systems * min(n_systems, FEW_POINTS)))
+    parts: list[list[dict[str, np.ndarray]]] = [[] for _ in predictions]
     for first in range(0, len(weights), step):
         rows = slice(first, first + step)
-        within = clip_weights[rows]
-        counts = within @ member
+        drawn = unit_weights[rows].T
+        counts, *sums = (matrix @ drawn for matrix in per_unit)
         is_counted = counts > 0
         divisor = np.where(is_counted, counts, 1)
 
         # Rounded as in `system_means`, so that equal means tie.
-        means_true = (within * y_true) @ member / divisor
-        means_pred = (within * y_pred) @ member / divisor
-        means_true = np.round(means_true, 10)
-        means_pred = np.round(means_pred, 10)
-        used_weights = np.where(is_counted, weights[rows], 0)
-        parts.append(_metrics_of_rows(means_true, means_pred, used_weights))
+        means = [np.round(total / divisor, 10) for total in sums]
+        used_weights = np.where(is_counted, weights[rows].T, 0)
+        found = metrics_of_columns(means[0], means[1:], used_weights)
+        for of_model, errors_and_sums in zip(parts, found, strict=True):
+            of_model.append(_metrics_from_sums(*errors_and_sums))
 
     # No resamples have metrics all the same, of shape (0,).
-    if not parts:
-        return {metric: np.empty(0) for metric in RESAMPLED_METRICS}
-    return {
-        metric: np.concatenate([part[metric] for part in parts])
-        for metric in RESAMPLED_METRICS
-    }
-
-
-def _metrics_of_rows(
-    x: np.ndarray,
-    y: np.ndarray,
-    weights: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """`resample` where each resample has its own x, y and weights: (resamples, n)."""
-    total = weights.sum(axis=1)
-    total = np.where(total > 0, total, np.nan)
-
-    # Sign matrices (resamples, n, n), whose weighted sums over rows are (resamples, n).
-    sign_x = _pair_signs(x)
-    sign_y = _pair_signs(y)
-    row_weights = weights[:, None, :]
-    rank_x, rank_y, *pairs = (
-        (row_weights @ sign)[:, 0] for sign in _rank_and_pair_signs(sign_x, sign_y)
-    )
-
-    sum_x = (weights * x).sum(axis=1)
-    sum_y = (weights * y).sum(axis=1)
-    mean_x = sum_x / total
-    mean_y = sum_y / total
-    centred_x = x - mean_x[:, None]
-    centred_y = y - mean_y[:, None]
-
-    # In the order of `_add_block`: values, ranks, pairs.
-    value_moments = _moments(weights, centred_x, centred_y)
-    rank_moments = _moments(weights, rank_x, rank_y)
-    pair_sums = [_row_sums(weights, pair) for pair in pairs]
-    sums = np.concatenate([value_moments, rank_moments, pair_sums])
-
-    weighted_squares = weights * (x - y) ** 2
-    mean_squared_error = weighted_squares.sum(axis=1) / total
-    return _metrics_from_sums(mean_squared_error, sums)
-
-
-def _pair_signs(values: np.ndarray) -> np.ndarray:
-    """sign(values[j] - values[i]) of each resample: (resamples, n) to (…, n, n)."""
-    column_values = values[:, None, :]
-    row_values = values[:, :, None]
-    return np.sign(column_values - row_values)
-
-
-def _rank_and_pair_signs(
-    sign_x: np.ndarray,
-    sign_y: np.ndarray,
-) -> Iterator[np.ndarray]:
-    """Matrices whose sums give the ranks of x and y, and the three sums of tau-b."""
-    # One at a time, since each is as large as a block.
-    yield sign_x
-    yield sign_y
-    yield sign_x * sign_y
-    yield np.abs(sign_x)
-    yield np.abs(sign_y)
-
-
-def _moments(
-    weights: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-) -> np.ndarray:
-    """Weighted cross product and the two squares: (3, resamples)."""
-    cross = _row_sums(weights, x * y)
-    square_x = _row_sums(weights, x**2)
-    square_y = _row_sums(weights, y**2)
-    return np.array([cross, square_x, square_y])
+    return [
+        {
+            metric: np.concatenate([np.empty(0), *(part[metric] for part in of_model)])
+            for metric in RESAMPLED_METRICS
+        }
+        for of_model in parts
+    ]
 
 
 def _row_sums(weights: np.ndarray, terms: np.ndarray) -> np.ndarray:
@@ -448,7 +402,7 @@ def _metrics_from_sums(
     mean_squared_error: np.ndarray,
     sums: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Metrics of each resample, from the sums of `_add_block`.
+    """Metrics of each resample, from the sums of `resample_models`.
 
     Notes
     -----
@@ -478,15 +432,6 @@ def _metrics_from_sums(
         correlation = np.clip(cross / positive_scale, -1, 1)
         metrics[metric] = np.where(defined, correlation, np.nan)
     return metrics
-
-
-def _signs(values: np.ndarray, columns: slice) -> np.ndarray:
-    """sign(values[j] - values[i]) for all rows i and the columns j, as int8."""
-    # Comparisons viewed as int8 are several times faster than `np.sign`.
-    row_values = values[:, None]
-    column_values = values[columns]
-    greater = (column_values > row_values).view(np.int8)
-    return greater - (column_values < row_values).view(np.int8)
 
 
 def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,14 +18,15 @@ from scipy import stats
 from base_models.clips.names import names_or_blank
 from base_models.errors import UsageError, some
 from base_models.metrics.bootstrap import (
-    bootstrap_weights,
+    bootstrap_counts,
     check_level,
     crossed,
     prompt_codes,
-    resample,
     resample_crossed,
+    resample_models,
     system_means,
 )
+from base_models.metrics.drawn_weights import ClusterWeights
 from base_models.metrics.measured_metric import MeasuredMetric
 
 LEVELS = ("utterance", "system")
@@ -193,10 +194,38 @@ def evaluate(
         when shapes disagree, a prediction is not finite, a truth is infinite, some
         clips lack a system id, or `level` does not lie between 0 and 1.
     """
-    check_level(level)
-    cells = measure(
+    (table,) = evaluate_models(
         y_true,
-        y_pred,
+        [y_pred],
+        system_ids,
+        aspects=aspects,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+        level=level,
+        prompt_ids=prompt_ids,
+    )
+    return table
+
+
+def evaluate_models(
+    y_true: ArrayLike | Truth,
+    predictions: Sequence[ArrayLike],
+    system_ids: Iterable[str] | None,
+    aspects: Sequence[str],
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    prompt_ids: Iterable[str] | None = None,
+) -> list[pd.DataFrame]:
+    """`evaluate` for several models of the same clips, which costs less than one each.
+
+    Parameters are those of `evaluate`, with a list of arrays of predictions; a table
+    is returned for each of them.
+    """
+    check_level(level)
+    measured = measure_models(
+        y_true,
+        predictions,
         system_ids,
         aspects=aspects,
         n_bootstrap=n_bootstrap,
@@ -204,8 +233,12 @@ def evaluate(
         prompt_ids=prompt_ids,
     )
     columns = ["aspect", "level", "metric", "value", "low", "high", "n", "note"]
-    rows = [_row_with_interval(cell, level) for cell in cells]
-    return pd.DataFrame(rows, columns=columns)
+    return [
+        pd.DataFrame(
+            [_row_with_interval(cell, level) for cell in cells], columns=columns
+        )
+        for cells in measured
+    ]
 
 
 def _row_with_interval(cell: MeasuredMetric, level: float) -> dict[str, Any]:
@@ -247,21 +280,15 @@ def evaluate_mean(
         repetition.
     """
     check_level(level)
-    # An iterator would be used up by the first repetition.
-    if system_ids is not None:
-        system_ids = list(system_ids)
-    measured = [
-        measure(
-            y_true,
-            y_pred,
-            system_ids,
-            aspects=aspects,
-            n_bootstrap=n_bootstrap,
-            seed=seed,
-            prompt_ids=prompt_ids,
-        )
-        for y_pred in predictions
-    ]
+    measured = measure_models(
+        y_true,
+        predictions,
+        system_ids,
+        aspects=aspects,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+        prompt_ids=prompt_ids,
+    )
 
     # The n-th metric of every repetition, beside each other.
     rows = [
@@ -311,47 +338,97 @@ def measure(
     n_bootstrap: int = 1000,
     seed: int = 0,
     prompt_ids: Iterable[str] | None = None,
-) -> Iterator[MeasuredMetric]:
+) -> list[MeasuredMetric]:
     """Every metric with its resampled values, from which `evaluate` makes intervals.
 
     Parameters are those of `evaluate`.
     """
+    (measured,) = measure_models(
+        y_true,
+        [y_pred],
+        system_ids,
+        aspects=aspects,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+        prompt_ids=prompt_ids,
+    )
+    return measured
+
+
+def measure_models(
+    y_true: ArrayLike | Truth,
+    predictions: Sequence[ArrayLike],
+    system_ids: Iterable[str] | None,
+    aspects: Sequence[str],
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    prompt_ids: Iterable[str] | None = None,
+) -> list[list[MeasuredMetric]]:
+    """`measure` for several models, on the same resamples and ranks of the truth.
+
+    Parameters
+    ----------
+    y_true, system_ids, aspects, n_bootstrap, seed, prompt_ids : see `evaluate`
+    predictions : arrays of shape (n, aspects), one per model
+
+    Returns
+    -------
+    measured : for each model, its metrics in the order of `evaluate`
+    """
+    if not len(predictions):
+        return []
     labels = y_true.clips if isinstance(y_true, Truth) else y_true
-    truths, predictions, names = validated(labels, y_pred, system_ids, aspects=aspects)
+    first, *others = predictions
+    truths, checked, names = validated(labels, first, system_ids, aspects=aspects)
+    # Names are checked once.
+    checked_others = [
+        validated(labels, y_pred, None, aspects=aspects)[1] for y_pred in others
+    ]
     prompts = prompt_codes(prompt_ids, len(truths))
-    clips = _Clips(predictions, names, prompts)
+    # In the order of their names, so that draws do not follow the order of rows.
+    systems, _ = pd.factorize(names, sort=True)
+    clips = _Clips([checked, *checked_others], systems, prompts)
     of_systems = None
     if isinstance(y_true, Truth):
         of_systems = _truth_of_systems(y_true.systems, names, aspects)
 
+    measured: list[list[MeasuredMetric]] = [[] for _ in predictions]
     for column, aspect in enumerate(aspects):
-        levels = clips.compare(truths[:, column], column, n_bootstrap, seed=seed)
+        by_model = clips.compare(truths[:, column], column, n_bootstrap, seed=seed)
         if of_systems is not None:
             # Each clip has the score of its system, so that the mean of a system is
             # that score, however its clips are resampled.
             is_labelled = ~np.isnan(truths[:, column])
             scores = np.where(is_labelled, of_systems[:, column], np.nan)
             known = clips.compare(scores, column, n_bootstrap, seed=seed)
-            levels["system"] = known["system"]
+            for levels, of_known in zip(by_model, known, strict=True):
+                levels["system"] = of_known["system"]
 
-        for level in LEVELS:
-            compared = levels[level]
-            values = {
-                metric: function(compared.truth, compared.prediction)
-                for metric, function in METRICS.items()
-            }
-            for metric in METRICS:
-                yield MeasuredMetric(
-                    aspect=aspect,
-                    level=level,
-                    metric=metric,
-                    values=values,
-                    # A single point has no correlation, so nothing to resample.
-                    resampled=compared.resampled.get(metric, np.empty(0)),
-                    n=len(compared.truth),
-                    units=compared.units,
-                    of_systems=compared.of_systems,
-                )
+        for of_model, levels in zip(measured, by_model, strict=True):
+            for level in LEVELS:
+                of_model += _metrics_of_level(aspect, level, levels[level])
+    return measured
+
+
+def _metrics_of_level(
+    aspect: str, level: str, compared: _Level
+) -> Iterator[MeasuredMetric]:
+    values = {
+        metric: function(compared.truth, compared.prediction)
+        for metric, function in METRICS.items()
+    }
+    for metric in METRICS:
+        yield MeasuredMetric(
+            aspect=aspect,
+            level=level,
+            metric=metric,
+            values=values,
+            # A single point has no correlation, so nothing to resample.
+            resampled=compared.resampled.get(metric, np.empty(0)),
+            n=len(compared.truth),
+            units=compared.units,
+            of_systems=compared.of_systems,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -380,13 +457,13 @@ class _Clips:
 
     Parameters
     ----------
-    predictions : array of shape (n, aspects)
-    names : (n,) names of systems
+    predictions : arrays of shape (n, aspects), one per model
+    systems : (n,) codes
     prompts : (n,) codes
     """
 
-    predictions: np.ndarray
-    names: np.ndarray
+    predictions: Sequence[np.ndarray]
+    systems: np.ndarray
     prompts: np.ndarray
 
     def compare(
@@ -395,19 +472,24 @@ class _Clips:
         column: int,
         n_bootstrap: int,
         seed: int,
-    ) -> dict[str, _Level]:
-        """Both levels of one aspect; clips whose truth, shape (n,), is NaN are out."""
+    ) -> list[dict[str, _Level]]:
+        """Both levels of one aspect, for each model.
+
+        Clips whose truth, of shape (n,), is NaN are left out.
+        """
         # System means are over the clips with a truth alone.
         has_truth = ~np.isnan(truth)
         truth = truth[has_truth]
-        prediction = self.predictions[has_truth, column]
-        _, system = np.unique(self.names[has_truth], return_inverse=True)
-        scores = {
-            "utterance": (truth, prediction),
-            "system": (system_means(truth, system), system_means(prediction, system)),
-        }
+        predictions = [model[has_truth, column] for model in self.predictions]
+        _, system = np.unique(self.systems[has_truth], return_inverse=True)
+        truths = {"utterance": truth, "system": system_means(truth, system)}
+        scores = [
+            {"utterance": of_model, "system": system_means(of_model, system)}
+            for of_model in predictions
+        ]
 
         resampled = _resampled_levels(
+            truths,
             scores,
             system,
             self.prompts[has_truth],
@@ -415,18 +497,22 @@ class _Clips:
             seed=seed,
         )
         # With one system, or without any, clips are resampled.
-        n_systems = len(scores["system"][0])
+        n_systems = len(truths["system"])
         of_systems = n_systems > 1
-        levels = {}
-        for level, (level_truth, level_prediction) in scores.items():
-            levels[level] = _Level(
-                truth=level_truth,
-                prediction=level_prediction,
-                resampled=resampled.get(level, {}),
-                units=n_systems if of_systems else len(truth),
-                of_systems=of_systems,
-            )
-        return levels
+        by_model = []
+        for of_model, drawn in zip(scores, resampled, strict=True):
+            levels = {
+                level: _Level(
+                    truth=truths[level],
+                    prediction=of_level,
+                    resampled=drawn.get(level, {}),
+                    units=n_systems if of_systems else len(truth),
+                    of_systems=of_systems,
+                )
+                for level, of_level in of_model.items()
+            }
+            by_model.append(levels)
+        return by_model
 
 
 def _truth_of_systems(
@@ -449,26 +535,37 @@ def _truth_of_systems(
 
 
 def _resampled_levels(
-    scores: dict[str, tuple[np.ndarray, np.ndarray]],
+    truths: Mapping[str, np.ndarray],
+    scores: Sequence[Mapping[str, np.ndarray]],
     system: np.ndarray,
     prompt: np.ndarray,
+    *,
     n_bootstrap: int,
     seed: int,
-) -> dict[str, dict[str, np.ndarray]]:
-    """Level to metric to resampled values, for levels of at least 2 points."""
-    truth, prediction = scores["utterance"]
-    mean_truth, mean_prediction = scores["system"]
-    n_systems = len(mean_truth)
+) -> list[dict[str, dict[str, np.ndarray]]]:
+    """For each model, level to metric to resampled values.
 
+    Levels of fewer than 2 points are left out.
+
+    Parameters
+    ----------
+    truths : level to array of shape (points,)
+    scores : the same for each model
+    system, prompt : (n,) codes
+    n_bootstrap, seed : see `evaluate`
+    """
+    truth = truths["utterance"]
+    n_systems = len(truths["system"])
     # A single system cannot be resampled; its clips can.
     cluster = system if n_systems > 1 else np.arange(len(truth))
     # Without any labelled clip there are 0 clusters.
-    n_clusters = cluster.max(initial=-1) + 1
-    weights = bootstrap_weights(n_clusters, n_bootstrap, seed)
+    n_clusters = int(cluster.max(initial=-1)) + 1
+    weights = bootstrap_counts(n_clusters, n_bootstrap, seed)
+    of_clips = [of_model["utterance"] for of_model in scores]
     if n_systems > 1 and crossed(system, prompt):
         return resample_crossed(
             truth,
-            prediction,
+            of_clips,
             system,
             prompt=prompt,
             weights=weights,
@@ -476,11 +573,18 @@ def _resampled_levels(
         )
 
     # A single point has no correlation, so nothing to resample.
-    levels = {}
+    levels: list[dict[str, dict[str, np.ndarray]]] = [{} for _ in scores]
     if len(truth) > 1:
-        levels["utterance"] = resample(truth, prediction, weights, cluster=cluster)
+        drawn = ClusterWeights(weights, cluster)
+        found = resample_models(truth, of_clips, drawn)
+        for of_model, metrics in zip(levels, found, strict=True):
+            of_model["utterance"] = metrics
     if n_systems > 1:
-        levels["system"] = resample(mean_truth, mean_prediction, weights)
+        drawn = ClusterWeights(weights, np.arange(n_systems))
+        of_systems = [of_model["system"] for of_model in scores]
+        found = resample_models(truths["system"], of_systems, drawn)
+        for of_model, metrics in zip(levels, found, strict=True):
+            of_model["system"] = metrics
     return levels
 
 

@@ -87,8 +87,8 @@ class _Scale:
     def of(cls, scale: Standardisation | None, device: torch.device) -> _Scale | None:
         if scale is None:
             return None
-        mean = torch.from_numpy(scale.mean)
-        factor = torch.from_numpy(scale.factor)
+        mean = torch.tensor(scale.mean)
+        factor = torch.tensor(scale.factor)
         return cls(upload(mean, device), upload(factor, device))
 
     def apply(self, values: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class _Packed:
         parts : iterable of sequences of arrays, all of them in row order
         device : torch.device
         """
-        first = torch.from_numpy(arrays[0].copy())
+        first = torch.tensor(arrays[0])
         values = torch.empty(
             (int(lengths.sum()), first.shape[1]), dtype=first.dtype, device=device
         )

@@ -8,10 +8,9 @@ training split, decides both when to stop and which epoch is kept.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from base_models.config import BaseConfig
+from base_models.devices import seeded
 from base_models.errors import StackedMOSError
 from base_models.networks.batches import TrainingClips
 from base_models.networks.criteria import Criterion, Invertible
@@ -44,24 +44,6 @@ from base_models.training.epochs import (
 from base_models.training.task import Targets, TrainingTask
 
 EpochCallback = Callable[[Record], None]
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Start the generators of the CPU and of `device` from `seed` in this context.
-
-    Afterwards they are as they were before.
-    """
-    forked = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=forked):
-        # `torch.manual_seed` would also move the generators of every other GPU.
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        elif device.type == "mps":
-            torch.mps.manual_seed(seed)
-        yield
 
 
 def train_network(

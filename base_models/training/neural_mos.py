@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.clip_model import CONFIG, DEFAULT_STORE, ClipModel
 from base_models.config import BaseConfig
-from base_models.devices import resolve_device
+from base_models.devices import CPU, kind_of, resolve_device, seeded
 from base_models.encoders.embed import FilledClips, system_ids
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import DamagedArtifact, UsageError, some
@@ -35,7 +35,6 @@ from base_models.training.checkpoints import CheckpointFile
 from base_models.training.loop import (
     EpochCallback,
     raw_outputs,
-    seeded,
     train_network,
 )
 from base_models.training.task import TrainingTask
@@ -410,7 +409,9 @@ class NeuralMOS(ClipModel[BaseConfig]):
             },
             "seed": self._seed(),
         }
-        # Only where it changes what is trained, so that other runs keep their names.
+        # Only where they change what is trained, so that other runs keep their names.
+        if kind_of(self.device_) != CPU:
+            context["device"] = kind_of(self.device_)
         if self.scales_:
             context["standardised"] = sorted(self.scales_)
         return self.config_.signature(**context)

@@ -63,10 +63,10 @@ class Targets:
     @classmethod
     def of(cls, task: TrainingTask, criterion: Criterion) -> Targets:
         """Compute the targets of all clips of a task, on the CPU."""
-        # Copies, since the arrays of a caller may be read-only.
+        # Copies: the arrays may be read-only, which torch warns of.
         scores = torch.tensor(task.scores, dtype=torch.float32)
         labelled = ~scores.isnan()
-        weights = torch.tensor(task.weights, dtype=scores.dtype)
+        weights = torch.tensor(task.weights, dtype=torch.float32)
         # Any finite value serves in place of a missing score.
         labels = Labels(scores.nan_to_num(0.0), labelled * weights[:, None])
 

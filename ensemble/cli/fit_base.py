@@ -217,7 +217,7 @@ def _add_machine_options(parser: Options) -> None:
     """Add the options that say where to compute, and where to write."""
     machine = parser.group("machine and output")
     add = machine.add_argument
-    add_device_option(machine)
+    add_device_option(machine, deals_runs=True)
     add_precision_option(machine, default=USUAL_PRECISION)
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add(

@@ -136,7 +136,7 @@ def _add_training_options(parser: Options) -> None:
         metavar="KEY=VALUE",
         help="single settings for all rows, e.g. max_epochs=20 bins.grid=endpoints",
     )
-    add_device_option(training)
+    add_device_option(training, deals_runs=True)
     add_precision_option(training, default=USUAL_PRECISION)
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add_engine_option(training)

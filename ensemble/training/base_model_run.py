@@ -86,7 +86,7 @@ class BaseRun:
     audio_encoder, text_encoder : str
         Registered names, or ``"name=folder"``.
     device : str
-        ``"auto"`` or the name of a device.
+        That trains. Its kind is part of what a neural run is, where it is not the CPU.
     data, folder, embeddings : Path
         Folders of the clip table, of this run and of the stored embeddings.
     table : str

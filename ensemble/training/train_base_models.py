@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from base_models.clips.read_clips import SetAside
 from base_models.clips.same_audio.recordings import Recordings
+from base_models.config import BaseConfig
+from base_models.devices import CPU, kind_of
 from base_models.errors import (
     DamagedArtifact,
     StackedMOSError,
@@ -60,8 +62,8 @@ class TrainingPlan:
         The clips that cannot.
     jobs : int
         Worker processes.
-    device : str
-        The device that ``"auto"`` stands for on this machine.
+    devices : tuple of str
+        Those that the runs are dealt over, of one kind.
     recordings : Recordings
         Which of the clips are copies of one recording.
     failed : mapping of str to StackedMOSError
@@ -72,7 +74,7 @@ class TrainingPlan:
     rated: RatedClips
     set_aside: tuple[SetAside, ...]
     jobs: int
-    device: str
+    devices: tuple[str, ...]
     recordings: Recordings
     failed: Mapping[str, StackedMOSError] = field(default_factory=dict)
 
@@ -116,10 +118,12 @@ def plan_training(
         `check_plan`), or a split has no usable clip. An encoder that fails only stops
         the models that are on it, unless all of them are.
     """
-    from base_models.devices import resolve_device
+    from base_models.devices import resolve_devices
     from base_models.encoders.store import EmbeddingStore
 
-    device = str(resolve_device(compute.device))
+    devices = tuple(str(device) for device in resolve_devices(compute.device))
+    _check_one_device(devices, compute)
+    device = devices[0]
     setups, pairs = checked_encoders(rated, models, setup, compute=compute)
     store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
     embedded = embed_for_plan(
@@ -156,13 +160,13 @@ def plan_training(
             for name, pair in pairs.items()
             if name not in embedded.failed
         ]
-        jobs = share_out(len(runs), device, max(sizes), threads=compute.threads)
+        jobs = share_out(len(runs), devices, max(sizes), threads=compute.threads)
     return TrainingPlan(
         runs=runs,
         rated=usable,
         set_aside=filled.set_aside,
         jobs=jobs,
-        device=device,
+        devices=devices,
         recordings=recordings,
         failed={
             run.name: embedded.failed[name]
@@ -237,7 +241,7 @@ def train_base_models(
 
     needs = _needs(plan, unfinished) if engine != LOCAL else Needs()
     found = train_runs(
-        unfinished,
+        _dealt(unfinished, plan.devices) if engine == LOCAL else unfinished,
         jobs=plan.jobs,
         watch=watch,
         engine=engine,
@@ -254,6 +258,24 @@ def train_base_models(
     )
 
 
+def _check_one_device(devices: Sequence[str], compute: Compute) -> None:
+    """Refuse several devices on an engine, where each worker has its own."""
+    if len(devices) > 1 and compute.engine != LOCAL:
+        raise UsageError(
+            f"--device {compute.device} names {len(devices)} devices, and each worker "
+            f"of {compute.engine} has one; name the kind alone, such as "
+            f"{kind_of(devices[0])}."
+        )
+
+
+def _dealt(runs: Sequence[BaseRun], devices: Sequence[str]) -> list[BaseRun]:
+    """Runs in turn on each device; which one it is changes nothing that they give."""
+    return [
+        replace(run, device=devices[place % len(devices)])
+        for place, run in enumerate(runs)
+    ]
+
+
 def _needs(plan: TrainingPlan, runs: Iterable[BaseRun]) -> Needs:
     """What a worker must have to train some runs of a plan."""
     from base_models.encoders import load_encoder
@@ -267,7 +289,7 @@ def _needs(plan: TrainingPlan, runs: Iterable[BaseRun]) -> Needs:
             # The plan has loaded them, so that this reads nothing.
             encoder = load_encoder(
                 word,
-                device=plan.device,
+                device=plan.devices[0],
                 mono=run.config.mono,
                 precision=run.precisions.get(kind, FLOAT32),
             )
@@ -384,7 +406,7 @@ class _OnDevice:
     @property
     def threads(self) -> int:
         """CPU threads of a run; 0 on a GPU, where they move no digits."""
-        return self.compute.threads if self.device == "cpu" else 0
+        return self.compute.threads if self.device == CPU else 0
 
 
 def _lay_out_run(
@@ -405,9 +427,13 @@ def _lay_out_run(
         "text": text.signature if text else None,
         "dtype": setup.dtype,
     }
-    # The usual single thread is not hashed.
+    # The usual single thread of the CPU is not hashed.
     if compute.threads > 1:
         context["threads"] = compute.threads
+    kind = kind_of(compute.device)
+    # A regressor on pooled embeddings computes on the CPU, wherever its encoder does.
+    if kind != CPU and isinstance(model.config, BaseConfig):
+        context["device"] = kind
 
     # Nor are encoders that are used as they are.
     normalised = {"audio": audio.normalised}
@@ -433,8 +459,8 @@ def _lay_out_run(
         seed=seed,
         audio_encoder=model.audio_encoder,
         text_encoder=model.text_encoder,
-        # As it was given: on an engine, each worker resolves "auto" for itself.
-        device=compute.compute.device,
+        # On an engine each worker has a device of its own, of the same kind.
+        device=compute.device if compute.compute.engine == LOCAL else kind,
         # As it is here: another one is another run.
         precisions=_other_precisions(audio, text),
         data=data.folder,

@@ -208,11 +208,12 @@ class Compute:
     Parameters
     ----------
     device : str
-        ``"auto"`` or the name of a device.
+        ``"auto"``, the name of a device, or several of one kind (``"cuda:0,1"``), over
+        which the runs are dealt. The kind is part of what a run is.
     precision : str, or mapping of "audio" and "text" to str
         Of the encoders, see `base_models.precision`; part of what a run is.
     jobs : int
-        Worker processes; 0 shares out the cores (one process on a GPU).
+        Worker processes; 0 shares out the cores (one process on each GPU).
     threads : int
         CPU threads of each run. The number moves the last digits of the results, so it
         is fixed whatever else is still to be trained, and another number is another

@@ -212,11 +212,19 @@ def feature_array(
     """
     tables = _check_tables(tables)
     clip_ids = _row_order(tables, clip_ids)
-    if gaps:
-        blocks = [_block_with_gaps(table, aspect, clip_ids) for table in tables]
-    else:
-        blocks = [table.take(clip_ids).of(aspect) for table in tables]
-    return np.concatenate(blocks, axis=1)
+    n_bins = tables[0].bins.count
+    features = np.empty((len(clip_ids), len(tables) * n_bins))
+    rows = None
+    for number, table in enumerate(tables):
+        # Tables mostly hold the same clips in the same order: looked up once.
+        is_like_last = (
+            rows is not None and table.clip_ids == tables[number - 1].clip_ids
+        )
+        if not is_like_last:
+            rows = table.place_of(clip_ids) if gaps else table.rows_of(clip_ids)
+        block = features[:, number * n_bins : (number + 1) * n_bins]
+        block[:] = _block(table, aspect, rows)
+    return features
 
 
 def _row_order(
@@ -228,19 +236,13 @@ def _row_order(
     return list(clip_ids)
 
 
-def _block_with_gaps(
-    table: PredictionTable,
-    aspect: str,
-    clip_ids: Sequence[str],
-) -> np.ndarray:
-    """One model's distributions (n, bins), NaN for clips that it did not predict."""
-    # A clip that the table does not have gets row -1.
-    row_of_clip = {clip: row for row, clip in enumerate(table.clip_ids)}
-    table_rows = [row_of_clip.get(clip, -1) for clip in clip_ids]
-    rows = np.array(table_rows, dtype=np.int64)
-    predicted = rows >= 0
-
+def _block(table: PredictionTable, aspect: str, rows: np.ndarray) -> np.ndarray:
+    """One model's distributions (n, bins) of some rows, NaN for row -1."""
     distributions = table.of(aspect)
+    predicted = rows >= 0
+    if predicted.all():
+        return distributions[rows]
+
     block = np.full((len(rows), table.bins.count), np.nan)
     block[predicted] = distributions[rows[predicted]]
     return block

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.errors import UsageError, some
-from base_models.metrics.evaluate import evaluate
+from base_models.metrics.evaluate import evaluate_models
 from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array, layout_of
 from meta.columns.missing_predictions import fill_missing, present_models
@@ -253,17 +253,28 @@ def leaderboard(
     -------
     leaderboard : DataFrame, see `ComparedRows.board`
     """
-    parts = []
-    for model, (scores, labels) in compared.items():
-        part = evaluate(
+    # Models with the same labels share their resamples and the ranks of the labels.
+    models_of: dict[bytes, list[str]] = {}
+    for model, (_, labels) in compared.items():
+        models_of.setdefault(labels.tobytes(), []).append(model)
+
+    tables = {}
+    for models in models_of.values():
+        _, labels = compared[models[0]]
+        found = evaluate_models(
             labels,
-            scores,
+            [compared[model][0] for model in models],
             rows.systems,
             rows.aspects,
             n_bootstrap=n_bootstrap,
             seed=seed,
             prompt_ids=rows.prompts,
         )
+        tables |= dict(zip(models, found, strict=True))
+
+    parts = []
+    for model in compared:
+        part = tables[model]
         part.insert(0, "model", model)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)

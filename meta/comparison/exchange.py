@@ -196,15 +196,16 @@ class _Points:
         parts = []
         n_systems = len(self.truth)
         signs = units.signs[:MEASURED_FLIPS]
+        unit = np.concatenate([units.unit_of_clip, units.unit_of_clip + units.n_units])
         for start in range(0, len(signs), _FLIPS_AT_A_TIME):
-            some = signs[start : start + _FLIPS_AT_A_TIME]
-            weights = _side_weights(some[:, units.unit_of_clip])
-            found = resample_means(
+            weights = _side_weights(signs[start : start + _FLIPS_AT_A_TIME])
+            (found,) = resample_means(
                 truth,
-                scores,
+                [scores],
                 system,
                 weights=np.ones((len(weights), n_systems)),
-                clip_weights=weights,
+                unit=unit,
+                unit_weights=weights,
             )
             parts.append({m: found[m].reshape(2, -1) for m in CORRELATIONS})
         return {m: np.hstack([part[m] for part in parts]) for m in CORRELATIONS}

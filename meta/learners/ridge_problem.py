@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
+from scipy import sparse
 
 from meta.columns.feature_table import Layout
 from meta.learners.base import FitInputs
@@ -183,10 +185,12 @@ def _group_means(
     inputs: FitInputs,
 ) -> GroupMeans:
     """Weighted means of each group's rows; without groups, all rows are one group."""
-    group_of_row = np.full(len(columns), "")
-    if inputs.groups is not None:
-        group_of_row = inputs.groups.astype(str)
-    names, code = np.unique(group_of_row, return_inverse=True)
+    groups = inputs.groups if inputs.groups is not None else np.zeros(len(columns))
+    code, values = pd.factorize(groups, use_na_sentinel=False)
+    # Only the few distinct names are written out and sorted.
+    written = np.asarray(values).astype(str) if inputs.groups is not None else [""]
+    names, place = np.unique(written, return_inverse=True)
+    code = place[code]
 
     # Weights of rows within their group, which sum to 1.
     group_weight = np.bincount(code, weights=inputs.weight)
@@ -201,12 +205,10 @@ def _group_means(
 
 def _sums_by_code(values: np.ndarray, code: np.ndarray) -> np.ndarray:
     """Rows (n, ...) added up per code: (codes, ...)."""
-    n_codes = code.max() + 1
-    shape_of_row = values.shape[1:]
-    totals = np.zeros((n_codes, *shape_of_row))
-    # `totals[code] += values` would count a repeated code once.
-    np.add.at(totals, code, values)
-    return totals
+    # A matrix with a 1 for each row adds in their order; `np.add.at` does so, slowly.
+    n = len(code)
+    member = sparse.csr_array((np.ones(n), (code, np.arange(n))))
+    return np.asarray(member @ values)
 
 
 def penalty_scale(

@@ -323,6 +323,9 @@ class _Comparison:
         How is a word as in `Overlap.known_by`.
         """
         seen = set(seen)
+        # Base models that are known by their predictions alone list no clip.
+        if not seen:
+            return {}
 
         # Sorted, so that of several clips with one audio always the same is named.
         id_of_audio: dict[str, str] = {}

@@ -39,6 +39,7 @@ from meta.uncertainty.clip_spread import (
     worthwhile_spread,
 )
 from meta.uncertainty.distribution_scores import refuse_off_scale
+from meta.uncertainty.kernel_average import kernel_average
 from meta.uncertainty.pair_factors import INDEPENDENT, PairFactors
 from meta.uncertainty.score_line import ScoreLine, worthwhile_line
 
@@ -401,9 +402,8 @@ class Calibration:
         share_of_kernel = (kernel_width / spread) ** 2
         kernel_centres = centred * np.sqrt(1 - share_of_kernel)
 
-        # One kernel per residual: (m, n), averaged over the residuals.
-        standardised = (distance[:, None] - kernel_centres) / kernel_width
-        cumulative = special.ndtr(standardised).mean(axis=1)
+        # One kernel per residual, averaged over the residuals.
+        cumulative = kernel_average(distance, kernel_centres, float(kernel_width))
 
         # The share 1 / (n + 1) that conformal ranks leave open is spread over half the
         # scale, so that nothing is impossible.

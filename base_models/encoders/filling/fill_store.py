@@ -1,8 +1,8 @@
-"""Every content that a store lacks is encoded once, alone, and kept."""
+"""Every content that a store lacks is encoded once, and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,8 +14,14 @@ from base_models.encoders.filling.contents import (
     in_order,
     split_by_use,
 )
-from base_models.encoders.filling.prepared_items import named_failure, read_ahead
-from base_models.errors import ClipError, UsageError
+from base_models.encoders.filling.encoded import encoded_alone
+from base_models.encoders.filling.on_cuda import (
+    Outcome,
+    fill_on_cuda,
+    takes_batches,
+)
+from base_models.encoders.filling.prepared_items import read_ahead
+from base_models.errors import ClipError
 
 if TYPE_CHECKING:
     from base_models.encoders.base import Encoder
@@ -61,13 +67,11 @@ def fill_store(
     report(encoder.name, done, total)
 
     unusable: dict[str, ClipError] = {}
-    for key, prepare in read_ahead(encoder, in_order(encoder, missing)):
-        try:
-            embedding = encoded(encoder, prepare())
-        except ClipError as error:
+    encode = fill_on_cuda if takes_batches(encoder) else fill_one_by_one
+    for key, error in encode(store, encoder, in_order(encoder, missing)):
+        if error is not None:
             unusable[key] = error
             continue
-        store.put(encoder, key, embedding)
         done += 1
         report(encoder.name, done, total)
 
@@ -77,35 +81,32 @@ def fill_store(
     return split_by_use(items, contents, unusable)
 
 
+def fill_one_by_one(
+    store: FillableStore, encoder: Encoder, items: Mapping[str, str]
+) -> Iterator[Outcome]:
+    """Encode contents alone, and keep their embeddings.
+
+    Alone, as in a batch the last digits would depend on what else is in it, so on what
+    a killed run had finished and on clips that cannot be used.
+
+    Yields
+    ------
+    outcome : Outcome
+        One for each content, as soon as it is known.
+    """
+    for key, prepare in read_ahead(encoder, items):
+        try:
+            embedding = encoded_alone(encoder, prepare())
+        except ClipError as error:
+            yield key, error
+            continue
+        store.put(encoder, key, embedding)
+        yield key, None
+
+
 def _ignore_progress(
     name: str,
     done: int,
     total: int,
 ) -> None:
     """Default of `on_progress`."""
-
-
-def encoded(encoder: Encoder, array: np.ndarray) -> np.ndarray:
-    """The embedding of a prepared item, shape (T, dim).
-
-    Raises
-    ------
-    ClipError
-        When the item cannot be used.
-    UsageError
-        When the encoder gives what is no embedding of its width.
-    """
-    with named_failure(encoder):
-        embeddings = encoder.encode([array])
-    # Otherwise networks would be built for another width.
-    is_one = embeddings.ndim == 3 and len(embeddings) == 1
-    if not is_one or embeddings.shape[2] != encoder.dim:
-        raise UsageError(
-            f"Encoder '{encoder.name}' gives embeddings of shape "
-            f"{embeddings.shape}, not (clips, frames, {encoder.dim}) as its spec "
-            "says; check_encoder lists what else is wrong with it."
-        )
-    embedding: np.ndarray = embeddings[0]
-    if not np.isfinite(embedding).all():
-        raise ClipError(f"its embedding by '{encoder.name}' is not finite")
-    return embedding

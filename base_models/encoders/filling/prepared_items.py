@@ -27,12 +27,24 @@ if TYPE_CHECKING:
 
 
 def read_ahead(
-    encoder: Encoder, items: Mapping[str, str]
+    encoder: Encoder,
+    items: Mapping[str, str],
+    *,
+    n_readers: int = 1,
 ) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
     """Each key, and what gives the prepared item of it, or raises why it cannot be.
 
-    While an encoder of this package works on a clip, the next one is read already: its
-    decoding is done by another process, so that neither waits for the other.
+    While an encoder of this package works on a clip, the next ones are read already:
+    their decoding is done by other processes, so that neither waits for the other.
+
+    Parameters
+    ----------
+    encoder : base_models.encoders.Encoder
+    items : mapping from str to str
+        Key → path or prompt.
+    n_readers : int
+        Files that are read at a time, and so many more are ready, so that memory stays
+        bounded.
     """
     is_ours = encoder.name not in known_encoders().points
     if encoder.kind != "audio" or not is_ours:
@@ -41,19 +53,19 @@ def read_ahead(
             yield key, functools.partial(prepared_item, encoder, key, item)
         return
 
-    reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
+    readers = ThreadPoolExecutor(n_readers, thread_name_prefix="read-ahead")
     try:
         waiting: deque[tuple[str, Future[np.ndarray]]] = deque()
         for key, item in items.items():
-            waiting.append((key, reader.submit(prepared_item, encoder, key, item)))
-            if len(waiting) > 1:
+            waiting.append((key, readers.submit(prepared_item, encoder, key, item)))
+            if len(waiting) > 2 * n_readers - 1:
                 done, future = waiting.popleft()
                 yield done, future.result
         for done, future in waiting:
             yield done, future.result
     finally:
         # Whoever stops the work does not wait for a file that hangs.
-        reader.shutdown(wait=False, cancel_futures=True)
+        readers.shutdown(wait=False, cancel_futures=True)
 
 
 def prepared_item(encoder: Encoder, key: str, item: str) -> np.ndarray:

@@ -265,14 +265,29 @@ def add_config_option(parser: Options) -> None:
     )
 
 
-def add_device_option(group: OptionGroup, when: str = "") -> None:
-    """Add ``--device``; `when` says what else must be given for it."""
+def add_device_option(
+    group: OptionGroup,
+    when: str = "",
+    *,
+    deals_runs: bool = False,
+) -> None:
+    """Add ``--device``.
+
+    Parameters
+    ----------
+    group : OptionGroup
+    when : str
+        What else must be given for it.
+    deals_runs : bool
+        Whether it may name several, over which runs are dealt.
+    """
+    several = "; runs are dealt over several, such as cuda:0,1" if deals_runs else ""
     group.add_argument(
         "--device",
         type=str,
         default=None if when else "auto",
-        help=f"{when}where to compute: cpu, cuda, mps, or auto: the fastest of them "
-        "that is there",
+        help=f"{when}where to compute: cpu, cuda (cuda:1 is the second GPU), mps, or "
+        f"auto: the fastest of them that is there{several}",
     )
 
 

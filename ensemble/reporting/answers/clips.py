@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -125,7 +125,8 @@ def _clip_table(
     has_audio = "audio" in shown and shown["audio"].fillna("").astype(bool).any()
     has_system = len(content.systems) > 0
     has_prompt = len(content.prompts) > 1
-    remarks = [_remarks(content, row) for row in rows]
+    common = _common(content)
+    remarks = [_remarks(content, row, common) for row in rows]
 
     titles = ["clip"]
     titles += ["system"] if has_system else []
@@ -204,12 +205,14 @@ def _strips(
 # ---- clips to look at
 
 
-def _remarks(content: AnswerContent, row: int) -> str:
-    """What must be known of a clip before its score is believed; "" for nothing."""
+def _remarks(content: AnswerContent, row: int, common: Collection[str]) -> str:
+    """What must be known of a clip before its score is believed; "" for nothing.
+
+    Flags in `common` are left out.
+    """
     flags = list(content.flags[row])
     if content.out_of_range[row] and OUT_OF_RANGE not in flags:
         flags.append(OUT_OF_RANGE)
-    common = _common(content)
     return "; ".join(REMARKS.get(flag, flag) for flag in flags if flag not in common)
 
 
@@ -226,11 +229,12 @@ def _to_look_at(content: AnswerContent) -> Iterator[Section]:
     named = content.frame["clip_id"].astype(str).tolist()
     audio = [_text(clip, "audio") for clip in content.frame.to_dict("records")]
     reasons = [(clip, f"no score: {why}", "") for clip, why in content.unscored.items()]
+    common_flags = _common(content)
     for row, name in enumerate(named):
-        remark = _remarks(content, row)
+        remark = _remarks(content, row, common_flags)
         if remark:
             reasons.append((name, remark, audio[row]))
-    common = [REMARKS.get(flag, flag) for flag in _common(content)]
+    common = [REMARKS.get(flag, flag) for flag in common_flags]
     if not reasons and not common:
         return
     has_audio = any(path for _, _, path in reasons[:MOST_FLAGGED])

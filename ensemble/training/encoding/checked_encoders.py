@@ -25,14 +25,15 @@ def checked_encoders(
 
     A wrong name or missing weights are refused before hours of embedding.
     """
-    from base_models.devices import resolve_device
+    from base_models.devices import resolve_devices
 
     setups = {name: setup.model(name) for name in dict(models)}
     setup.check_used(setups)
     check_plan(rated, setups, setup.folds, encoders=setup.encoders)
     with_text = any(rated.needs_text)
 
-    device = str(resolve_device(compute.device))
+    # Encoders of several devices are equal; they are loaded on the first.
+    device = str(resolve_devices(compute.device)[0])
     pairs = {
         preset: _load_pair(model, with_text, device, precision=compute.precision)
         for preset, model in setups.items()

@@ -67,7 +67,7 @@ def test_resampling_by_weights_is_the_metric_of_physically_repeated_rows(
 def test_blocks_do_not_change_resampled_metrics(monkeypatch):
     truth, prediction, systems = listening_test()
     whole = evaluate(truth, prediction, systems, ["mi"], n_bootstrap=50)
-    monkeypatch.setattr("base_models.metrics.bootstrap._BLOCK_NUMBERS", 1000)
+    monkeypatch.setattr("base_models.metrics.bootstrap._BLOCK_NUMBERS", 100)
     np.testing.assert_allclose(
         evaluate(truth, prediction, systems, ["mi"], 50).low, whole.low, rtol=1e-12
     )

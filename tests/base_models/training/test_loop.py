@@ -10,8 +10,7 @@ import torch
 from tiny_networks import loss_of, training_task
 
 from base_models.config import MODELS, BaseConfig
-from base_models.devices import resolve_device
-from base_models.errors import StackedMOSError, UsageError
+from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import srcc
 from base_models.networks.batches import EmbeddedClips
 from base_models.networks.criteria import build_criterion
@@ -375,24 +374,6 @@ def test_outputs_come_back_in_row_order_whatever_the_batch():
         assert torch.allclose(
             raw_outputs(model, task.clips, size, CPU), alone, atol=2e-6
         )
-
-
-# devices
-
-
-def test_a_device_that_is_not_there_is_refused_by_name():
-    assert resolve_device("cpu") == CPU
-    assert resolve_device("auto").type in ("cpu", "cuda", "mps")
-    with pytest.raises(
-        UsageError, match=r"Device 'tpu' is not available here. Present: auto, .*cpu"
-    ):
-        resolve_device("tpu")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_cuda_where_there_is_none_is_refused():
-    with pytest.raises(UsageError, match="Device 'cuda:1' is not available here"):
-        resolve_device("cuda:1")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

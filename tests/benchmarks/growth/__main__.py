@@ -9,9 +9,12 @@ from pathlib import Path
 from benchmarks.conftest import machine
 from benchmarks.growth.commands import Measured, measure_all
 from benchmarks.growth.corpus import write_corpus
+from benchmarks.growth.on_a_cluster import ClusterCost, cluster_costs
 from benchmarks.growth.report import write_report
 
 SIZES = (1_000, 10_000, 100_000)
+_MOST_ON_A_CLUSTER = 10_000
+"""Clips that are worked on four times over: more of them take hours."""
 
 
 def main() -> None:
@@ -21,6 +24,7 @@ def main() -> None:
     words = parser.parse_args()
 
     measured: list[Measured] = []
+    on_clusters: list[ClusterCost] = []
     for n_clips in sorted(words.sizes):
         with tempfile.TemporaryDirectory() as place:
             corpus = write_corpus(Path(place) / "corpus", n_clips)
@@ -32,7 +36,10 @@ def main() -> None:
                 )
                 measured.append(one)
                 # As they come, so that a run that is stopped leaves what it has.
-                write_report(measured, words.folder, machine())
+                write_report(measured, on_clusters, words.folder, machine())
+            if n_clips <= _MOST_ON_A_CLUSTER:
+                on_clusters += cluster_costs(corpus, n_clips, Path(place))
+                write_report(measured, on_clusters, words.folder, machine())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from benchmarks.growth.corpus import Corpus
 
 _ROOT = Path(__file__).parents[3]
 _LAUNCH = "import sys; sys.argv[0] = {0!r}; from ensemble.cli.{0} import main; main()"
-_ENCODERS = ("--audio-encoder", "logmel", "--text-encoder", "hashed_text")
+ENCODERS = ("--audio-encoder", "logmel", "--text-encoder", "hashed_text")
 # Rows without ratings of an aspect and the like are no failure of a measurement.
 _FINE = (0, 3)
 
@@ -48,7 +49,7 @@ def measure_all(corpus: Corpus, n_clips: int, folder: Path) -> Iterator[Measured
         "fit_base",
         "--data",
         clips,
-        *_ENCODERS,
+        *ENCODERS,
         "--set",
         "max_epochs=1",
         "--jobs",
@@ -76,7 +77,14 @@ def measure_all(corpus: Corpus, n_clips: int, folder: Path) -> Iterator[Measured
         yield _measured(step, n_clips, words)
 
 
-def _measured(step: str, n_clips: int, words: tuple[str, ...]) -> Measured:
+def run_command_line(*words: str) -> resource.struct_rusage:
+    """Run a command as a process of its own; what it and its children used.
+
+    Raises
+    ------
+    SystemExit
+        If the command fails, with the last line that it said.
+    """
     command, *arguments = words
     environment = {
         **os.environ,
@@ -95,8 +103,12 @@ def _measured(step: str, n_clips: int, words: tuple[str, ...]) -> Measured:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in _FINE:
-        last = said.strip().splitlines()[-1:]
-        raise SystemExit(f"{step} ended with {process.returncode}: {' '.join(last)}")
-    # Of the command and of the processes that it waited for.
+        last = " ".join(said.strip().splitlines()[-1:])
+        raise SystemExit(f"{command} ended with {process.returncode}: {last}")
+    return used
+
+
+def _measured(step: str, n_clips: int, words: tuple[str, ...]) -> Measured:
+    used = run_command_line(*words)
     seconds = used.ru_utime + used.ru_stime
     return Measured(step, n_clips, seconds, used.ru_maxrss / 1024)

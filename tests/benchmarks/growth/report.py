@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from benchmarks.growth.commands import Measured
+from benchmarks.growth.on_a_cluster import ClusterCost
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -29,7 +30,12 @@ def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
     return float((last_value - first_value) / (last - before))
 
 
-def write_report(measured: Sequence[Measured], folder: Path, machine: str) -> None:
+def write_report(
+    measured: Sequence[Measured],
+    on_clusters: Sequence[ClusterCost],
+    folder: Path,
+    machine: str,
+) -> None:
     """Write ``RESULTS.md`` and ``growth.svg`` into a folder."""
     steps = list(dict.fromkeys(one.step for one in measured))
     sizes = sorted({one.n_clips for one in measured})
@@ -60,8 +66,30 @@ def write_report(measured: Sequence[Measured], folder: Path, machine: str) -> No
             ordered = sorted(found)
             slope = f"{exponent(ordered, [found[n].seconds for n in ordered]):.2f}"
         lines.append(f"| {step} | {' | '.join(cells)} | {slope} |")
+    lines += _cluster_table(on_clusters)
     (folder / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     _draw(measured, steps, folder / "growth.svg")
+
+
+def _cluster_table(costs: Sequence[ClusterCost]) -> list[str]:
+    if not costs:
+        return []
+    lines = [
+        "",
+        "## On a cluster",
+        "",
+        "Seconds by the clock with `--jobs 2`, and with `--engine dask://` and two",
+        "workers of the same machine, which are started before.",
+        "",
+        "| command | clips | two processes | two workers | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for step, n_clips, local, cluster in costs:
+        lines.append(
+            f"| {step} | {n_clips:,} | {local:.1f} s | {cluster:.1f} s "
+            f"| {cluster / local:.2f} |"
+        )
+    return lines
 
 
 def _draw(measured: Sequence[Measured], steps: Sequence[str], path: Path) -> None:
