@@ -283,7 +283,7 @@ def _coefficients(
     of_rows = RidgeProblem.of(columns, no_offset, inputs)
     if not of_rows.spread > 0:
         return np.zeros(columns.shape[1]), 0.0
-    path = RidgePath.of(of_rows.gram())
+    path = RidgePath.of(of_rows.total)
     penalties = of_rows.unit * _PENALTIES
     likeliest = np.argmax(path.evidence(penalties)[:, 0])
     penalty = PENALTY_SHARE * penalties[[likeliest]]
@@ -291,7 +291,7 @@ def _coefficients(
     problem = of_rows
     if rows.grouped:
         problem = RidgeProblem.of(columns, no_offset, inputs, GROUP_WEIGHT)
-        path = RidgePath.of(problem.gram())
+        path = RidgePath.of(problem.total)
     coef = problem.back @ path.coef(penalty)[0, :, 0]
     # At the columns' mean over the rows, which is 0; not that of rows and groups.
     return coef, float(path.intercept(penalty)[0, 0])
