@@ -2,11 +2,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BENCH ?= tests/benchmarks
 
-.PHONY: help demo test coverage torture docs bench lock hooks clean
+.PHONY: help demo test coverage torture docs bench bench-growth lock hooks clean
 .DELETE_ON_ERROR:
 
 help:  ## what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -55,6 +55,10 @@ bench: .venv/.developing  ## ratios of speed and memory, into tests/benchmarks/R
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest -q -o addopts=--import-mode=importlib \
 		-o python_files='bench_*.py' -o python_functions='bench_*' -o pythonpath='tests tests/benchmarks' \
 		-rP --show-capture=stdout $(BENCH)
+
+# With SIZES, other numbers of clips than 1,000, 10,000 and 100,000.
+bench-growth: .venv/.developing  ## time and memory at growing numbers of clips, into tests/benchmarks/growth/
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.growth $(SIZES)
 
 lock: .venv/.developing  ## exact versions and hashes of all that is installed, into constraints/
 	$(BIN)/python constraints/write_constraints.py

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING
 
 from base_models.errors import UsageError, one_of
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+else:
+    np = LazyLibrary("numpy")
 
 # The paper of DORA-MOS states neither width; both are those of its published code.
 TARGET_SIGMA = 0.25

@@ -40,6 +40,7 @@ from base_models.file_checks.stored_config import StoredConfig
 from base_models.files import Artifact, atomic_write, seal
 from base_models.frame_range import FrameRange
 from base_models.networks.batches import EmbeddedClips
+from base_models.precision import AUTO, FLOAT32, TF32, precision_of, signature_part
 from base_models.predictions import MEAN_LABEL, RATINGS, PredictionTable
 from base_models.settings import Settings
 
@@ -53,6 +54,7 @@ KINDS = ("audio", "text")
 """Of encoders."""
 
 _STORED_AS = "stored_as"
+_PRECISION = "precision"
 _USUAL_DTYPE = "float16"
 
 Config = TypeVar("Config", bound=Settings)
@@ -92,6 +94,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
     text_encoder: str | None
     text_aspects: Sequence[str] | None
     device: str
+    precision: str | Mapping[str, str]
     store: str | Path | EmbeddingStore | None
     random_state: int
 
@@ -284,7 +287,11 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         mono = self._config().mono
         loaded = {
             kind: load_encoder(
-                word, device=device, mono=mono, fetch=kind not in self._unasked
+                word,
+                device=device,
+                mono=mono,
+                precision=self.precision_of(kind),
+                fetch=kind not in self._unasked,
             )
             for kind, word in words.items()
         }
@@ -294,7 +301,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         trained_encoders = getattr(self, "encoders_", {})
         for kind, encoder in loaded.items():
             trained = trained_encoders.get(kind)
-            if trained and trained["signature"] != encoder.signature:
+            if trained and not _gives_what(trained, encoder):
                 raise UsageError(
                     f"The model was trained with {trained['signature']}, but {kind} "
                     f"encoder '{encoder.name}' is now {encoder.signature}; its scores "
@@ -302,6 +309,28 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
                     "encoder of another package, install that release."
                 )
         return loaded["audio"], loaded.get("text")
+
+    def precision_of(self, kind: str) -> str:
+        """What an encoder computes in: as in training, unless the caller says other.
+
+        Raises
+        ------
+        UsageError
+            when the caller says other than it was trained with.
+        """
+        asked = precision_of(kind, self.precision)
+        facts = getattr(self, "encoders_", {}).get(kind)
+        if facts is None:
+            return asked
+        trained = str(facts.get(_PRECISION, FLOAT32))
+        # Without tf32, float32 is the nearest to it, for whoever asks for it.
+        if asked in (AUTO, trained) or (trained, asked) == (TF32, FLOAT32):
+            return trained if asked == AUTO else asked
+        raise UsageError(
+            f"The model was trained on {kind} embeddings in {trained}, and its scores "
+            f"of others would not be comparable; leave precision='{asked}' out, or "
+            "train it again with it."
+        )
 
     @abstractmethod
     def to_files(self) -> dict[str, bytes]:
@@ -455,7 +484,9 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
             }
             if self.config_.standardises(encoder.normalised):
                 facts[kind]["standardised"] = True
-            # Only where it is another, so that usual models keep their bytes.
+            # Only where they are others, so that usual models keep their bytes.
+            if encoder.precision != FLOAT32:
+                facts[kind][_PRECISION] = encoder.precision
             dtype = getattr(self.store, "dtype", _USUAL_DTYPE)
             if dtype != _USUAL_DTYPE:
                 facts[kind][_STORED_AS] = dtype
@@ -470,3 +501,19 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
                 f"random_state must be an integer in 0..2**32 - 1; got {seed!r}."
             )
         return int(seed)
+
+
+def _gives_what(trained: Mapping[str, Any], encoder: Encoder) -> bool:
+    """Whether an encoder gives the embeddings that a model was trained on.
+
+    Parameters
+    ----------
+    trained : mapping
+        Facts of the encoder of the training.
+    encoder : Encoder
+        One in float32 stands in for the same in TF32, which rounds a little more.
+    """
+    signature = encoder.signature
+    if encoder.precision == FLOAT32 and trained.get(_PRECISION) == TF32:
+        signature += f"-{signature_part(TF32)}"
+    return bool(trained["signature"] == signature)

@@ -10,12 +10,16 @@ There are two ways in, and no module tries an import by itself:
 
 - `require` at the top of a package that is of no use without a library;
 - `LazyLibrary` in place of ``import`` where a module has work to do without it too.
+
+`LazyLibrary` also stands for NumPy in the few modules that every command reads its
+options with, since importing NumPy takes longer than printing ``--help``.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from base_models.errors import MissingLibrary
@@ -117,7 +121,7 @@ def install_command_of(extra: Extra) -> str:
 
 
 class LazyLibrary:
-    """An optional library, or a module of it, that is imported when it is first used.
+    """A library, or a module of it, that is imported when it is first used.
 
     Parameters
     ----------
@@ -133,11 +137,18 @@ class LazyLibrary:
 
     def __init__(self, module: str) -> None:
         self._module = module
+        self._imported: ModuleType | None = None
 
     def __getattr__(self, name: str) -> Any:
         # Special attributes are asked for by copy, pickle and inspect, which do not
         # mean the library.
         if name.startswith("__"):
             raise AttributeError(name)
-        require(self._module.partition(".")[0])
-        return getattr(importlib.import_module(self._module), name)
+        # Kept, and not looked up among all modules: there, another thread may still be
+        # importing it.
+        if self._imported is None:
+            library = self._module.partition(".")[0]
+            if library in EXTRA_OF_LIBRARY:
+                require(library)
+            self._imported = importlib.import_module(self._module)
+        return getattr(self._imported, name)

@@ -12,12 +12,16 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias
-
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from base_models.errors import UsageError, some
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+else:
+    np = LazyLibrary("numpy")
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 RANGE_PATTERN = rf"({_NUMBER})\s*(?:-|\.\.)\s*({_NUMBER})"

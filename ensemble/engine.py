@@ -15,15 +15,14 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-import joblib
+from typing import TYPE_CHECKING, Any
 
 from base_models.errors import StackedMOSError, UsageError
 from base_models.optional_libraries import require
 from base_models.processes.end_with_parent import end_with_parent
-from ensemble.cluster.needs import Needs
-from ensemble.cluster.run_pieces import run_on_cluster
+
+if TYPE_CHECKING:
+    from ensemble.cluster.needs import Needs
 
 LOCAL = "local"
 DASK = "dask"
@@ -95,6 +94,10 @@ def spread(
     """
     pieces = list(pieces)
     if engine != LOCAL:
+        # Imported late, as are the others below: most commands only name an engine.
+        from ensemble.cluster.needs import Needs
+        from ensemble.cluster.run_pieces import run_on_cluster
+
         _, _, address = check_engine(engine).partition("://")
         yield from run_on_cluster(
             work, pieces, address, shared=shared, needs=needs or Needs()
@@ -103,6 +106,8 @@ def spread(
         for piece in pieces:
             yield work(*piece)
     else:
+        import joblib
+
         with _processes(threads):
             # One piece at a time: pieces are long, and some are longer than others.
             parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator")
@@ -116,6 +121,8 @@ def _processes(threads: int) -> Iterator[None]:
     When one of them is killed, the error names the cause.
     """
     from concurrent.futures.process import BrokenProcessPool
+
+    import joblib
 
     try:
         with joblib.parallel_config(

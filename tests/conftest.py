@@ -1,4 +1,4 @@
-"""One thread for torch in tests, the weights of encoders, and a browser.
+"""One thread for torch in tests, files in memory, the weights of encoders, a browser.
 
 With one thread, small networks are quick, and numbers do not depend on the cores.
 """
@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from browser import chromium, open_page
+from files_in_memory import write_in_memory
+
+write_in_memory()
 
 # Fixtures are found by their names here.
 __all__ = ["chromium", "decoded_here", "open_page", "tiny_encoders"]

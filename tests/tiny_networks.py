@@ -3,8 +3,8 @@
 import numpy as np
 
 from base_models.networks.batches import EmbeddedClips
-from base_models.training.loop import TrainingTask
 from base_models.training.neural_mos import NeuralMOS
+from base_models.training.task import TrainingTask
 
 AUDIO_WIDTH = 16
 TEXT_WIDTH = 8
@@ -55,6 +55,11 @@ def training_task(n=16, noise=0.0, **changes):
     }
     clips = EmbeddedClips(_stored(frames), _stored(tokens))
     return TrainingTask(clips, **(parts | changes))
+
+
+def loss_of(criterion, logits, scores, histograms=None):
+    """The loss of each clip, from its score and the histogram of its ratings."""
+    return criterion.loss(logits, criterion.targets(scores, histograms))
 
 
 def _stored(arrays):

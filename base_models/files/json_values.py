@@ -8,8 +8,6 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import pandas as pd
-
 from base_models.errors import DamagedArtifact
 
 _GUARD = "sha256"
@@ -53,22 +51,26 @@ def nan_to_none(values: Any) -> Any:
     >>> nan_to_none({"value": 0.5, "low": float("nan"), "n": [1, float("inf")]})
     {'value': 0.5, 'low': None, 'n': [1, None]}
     >>> import numpy as np
+    >>> import pandas as pd
     >>> nan_to_none(pd.DataFrame({"model": ["a", "b"], "mse": [0.5, np.nan]}))
     [{'model': 'a', 'mse': 0.5}, {'model': 'b', 'mse': None}]
     """
-    if isinstance(values, pd.DataFrame):
-        return nan_to_none(values.to_dict("records"))
+    # numpy's float64 is a float; integers, strings and booleans stay as they are.
+    if isinstance(values, float):
+        return values if math.isfinite(values) else None
+    if values is None or isinstance(values, str | int):
+        return values
     if isinstance(values, Mapping):
         return {key: nan_to_none(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
         return [nan_to_none(value) for value in values]
 
-    # numpy's float64 is a float; integers, strings and booleans stay as they are.
-    if values is pd.NA or values is pd.NaT:
-        return None
-    if isinstance(values, float) and not math.isfinite(values):
-        return None
-    return values
+    # Imported late: what has no table in it is written without pandas.
+    import pandas as pd
+
+    if isinstance(values, pd.DataFrame):
+        return nan_to_none(values.to_dict("records"))
+    return None if values is pd.NA or values is pd.NaT else values
 
 
 def from_json(data: bytes, name: str) -> Any:

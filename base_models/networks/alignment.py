@@ -1,10 +1,9 @@
 """Losses on a clip's tokens and frames in one space.
 
-Two are transport costs and one is contrastive: they draw tokens towards frames. Each
-takes the padded sequences of a batch and returns the mean over its clips. Padding must
-carry no mass in a transport plan, so every clip is transported alone, at its true
-lengths and in float32. The fourth, `anchored`, makes the similarity of the two follow a
-score.
+Two are transport costs (that of Sinkhorn is in `sinkhorn.py`) and one is contrastive:
+they draw tokens towards frames. Each takes the padded sequences of a batch and returns
+the mean over its clips. Padding carries no mass in a transport plan, and all is in
+float32. The fourth, `anchored`, makes the similarity of the two follow a score.
 """
 
 from __future__ import annotations
@@ -19,10 +18,8 @@ from torch import Tensor
 
 from base_models.config import BaseConfig
 from base_models.networks.layers import masked_mean
+from base_models.networks.sinkhorn import BLUR, Sinkhorn, average_frames
 
-SINKHORN_BLUR = 0.05
-"""Square root of the entropic regularisation of Sinkhorn's transport (geomloss'
-default)."""
 TEMPERATURE = 0.07
 """Temperature of the contrastive loss (Radford et al., "Learning Transferable Visual
 Models", 2021)."""
@@ -47,7 +44,8 @@ class Alignment(Protocol):
 class Transport:
     """Mean over clips of a transport cost between frames and tokens (WhisQ, Eq. 10).
 
-    All frames of a clip have equal weight, and so have all its tokens.
+    Every clip is transported alone. All its frames have equal weight, and so have all
+    its tokens.
 
     Parameters
     ----------
@@ -55,9 +53,6 @@ class Transport:
         From frames (T, D) and tokens (T', D) to a scalar tensor.
     stride : int
         Number of frames that are averaged into one first.
-    plan_blur : float or None
-        Blur at which `sinkhorn_plan` gives the transport plan behind `cost`; None for
-        a cost without such a plan.
 
     Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T')
     → ()
@@ -67,11 +62,9 @@ class Transport:
         self,
         cost: Callable[[Tensor, Tensor], Tensor],
         stride: int = 1,
-        plan_blur: float | None = None,
     ) -> None:
         self.cost = cost
         self.stride = stride
-        self.plan_blur = plan_blur
 
     def __call__(
         self,
@@ -80,7 +73,6 @@ class Transport:
         tokens: Tensor,
         token_mask: Tensor,
     ) -> Tensor:
-        frames = frames.float()
         tokens = tokens.float()
 
         # A diverged projection yields NaN here, which the training loop reports; the
@@ -88,71 +80,33 @@ class Transport:
         if not tokens.square().sum().isfinite():
             return tokens.new_tensor(float("nan"))
 
-        clouds = self.pairs(frames, frame_mask, tokens, token_mask=token_mask)
+        averaged, mask = average_frames(frames.float(), frame_mask, self.stride)
+        clouds = clouds_of_clips(averaged, mask, tokens, token_mask=token_mask)
         costs = [self.cost(x, y) for x, y in clouds]
         return torch.stack(costs).mean()
 
-    def pairs(
-        self,
-        frames: Tensor,
-        frame_mask: Tensor,
-        tokens: Tensor,
-        token_mask: Tensor,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the frames and tokens of each clip at their true lengths, in float32.
 
-        Shape: as the class → per clip (ceil(T / stride), D) and (T', D)
-        """
-        clips = zip(frames, frame_mask, tokens, token_mask, strict=True)
-        for clip_frames, clip_frame_mask, clip_tokens, clip_token_mask in clips:
-            real_frames = clip_frames[clip_frame_mask].float()
-            real_tokens = clip_tokens[clip_token_mask].float()
-            yield _average_frames(real_frames, self.stride), real_tokens
+def clouds_of_clips(
+    frames: Tensor, frame_mask: Tensor, tokens: Tensor, *, token_mask: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the frames and tokens of each clip at their true lengths, in float32.
 
-
-def _average_frames(frames: Tensor, stride: int) -> Tensor:
-    """Average every `stride` frames; a shorter remainder is averaged as well.
-
-    Shape: (T, D) → (ceil(T / stride), D)
+    Shape: as `Transport` → per clip (T, D) and (T', D)
     """
-    if stride == 1:
-        return frames
-    return F.avg_pool1d(frames.T[None], stride, ceil_mode=True)[0].T
-
-
-def sinkhorn_cost(
-    blur: float = SINKHORN_BLUR, scaling: float = 0.5
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Build the debiased Sinkhorn divergence for the cost |x - y|² / 2.
-
-    WhisQ, Table I, gives its settings in the terms of geomloss.
-
-    Parameters
-    ----------
-    blur : float
-        Square root of the entropic regularisation.
-    scaling : float
-        How fast the regularisation is approached. geomloss' default of 0.5 stops within
-        some percent of the exact value; 0.99 within a thousandth, at 70 times the
-        iterations.
-    """
-    from geomloss import SamplesLoss
-
-    return SamplesLoss(
-        "sinkhorn",
-        p=2,
-        blur=blur,
-        scaling=scaling,
-        backend="tensorized",
-    )
+    clips = zip(frames, frame_mask, tokens, token_mask, strict=True)
+    for clip_frames, clip_frame_mask, clip_tokens, clip_token_mask in clips:
+        yield (
+            clip_frames[clip_frame_mask].float(),
+            clip_tokens[clip_token_mask].float(),
+        )
 
 
 def sinkhorn_plan(
     frames: Tensor,
     tokens: Tensor,
-    blur: float = SINKHORN_BLUR,
+    blur: float = BLUR,
 ) -> Tensor:
-    """Compute the entropic transport plan behind `sinkhorn_cost`.
+    """Compute the entropic transport plan behind `Sinkhorn`.
 
     It says how much of each token goes to each frame. Each token sends out exactly
     1 / T'; what a frame receives is 1 / T up to the solver's tolerance.
@@ -320,12 +274,8 @@ def mean_similarity(
     return F.cosine_similarity(audio, text, dim=-1)
 
 
-def _sinkhorn(config: BaseConfig) -> Transport:
-    return Transport(
-        sinkhorn_cost(SINKHORN_BLUR),
-        stride=config.alignment_stride,
-        plan_blur=SINKHORN_BLUR,
-    )
+def _sinkhorn(config: BaseConfig) -> Sinkhorn:
+    return Sinkhorn(stride=config.alignment_stride)
 
 
 def _gromov_wasserstein(config: BaseConfig) -> Transport:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from base_models.networks.alignment import Transport, sinkhorn_plan
+from base_models.networks.alignment import clouds_of_clips, sinkhorn_plan
 from base_models.networks.batches import Batch, EmbeddedClips
 from base_models.networks.co_attention import (
     CrossOnly,
@@ -35,6 +35,7 @@ from base_models.networks.models import (
     Network,
     TextBranch,
 )
+from base_models.networks.sinkhorn import Sinkhorn, average_frames
 
 AXES = {
     "time": ("frames",),
@@ -288,13 +289,14 @@ def _transport_plans(network: Network, batch: Batch) -> list[np.ndarray] | None:
     if not isinstance(network, CoAttention):
         return None
     align = network.align
-    if not isinstance(align, Transport) or align.plan_blur is None:
+    if not isinstance(align, Sinkhorn):
         return None
 
     tokens, token_mask = network.projected_text(batch)
-    clouds = align.pairs(batch.frames, batch.frame_mask, tokens, token_mask=token_mask)
+    frames, mask = average_frames(batch.frames, batch.frame_mask, align.stride)
+    clouds = clouds_of_clips(frames, mask, tokens, token_mask=token_mask)
     plans = []
     for clip_frames, clip_tokens in clouds:
-        plan = sinkhorn_plan(clip_frames, clip_tokens, align.plan_blur)
+        plan = sinkhorn_plan(clip_frames, clip_tokens, align.blur)
         plans.append(plan.cpu().numpy())
     return plans

@@ -7,8 +7,11 @@ outside the masks may be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, overload
 
 import numpy as np
 import torch
@@ -27,12 +30,15 @@ class Batch:
     frame_mask : bool Tensor of shape (B, T)
     tokens : Tensor of shape (B, T', D'), or None without text
     token_mask : bool Tensor of shape (B, T'), or None without text
+    frame_terms : Tensor of shape (B,), or None
+        `Network.frame_terms` of the clips; None where they are not known beforehand.
     """
 
     frames: Tensor
     frame_mask: Tensor
     tokens: Tensor | None = None
     token_mask: Tensor | None = None
+    frame_terms: Tensor | None = None
 
     def text(self) -> tuple[Tensor, Tensor]:
         """Return the tokens and their mask.
@@ -50,15 +56,16 @@ class Batch:
         return self.tokens, self.token_mask
 
     def to(self, device: torch.device | str) -> Batch:
-        """Copy the batch to another device."""
-        frames = self.frames.to(device, non_blocking=True)
-        frame_mask = self.frame_mask.to(device, non_blocking=True)
-        if self.tokens is None or self.token_mask is None:
-            return Batch(frames, frame_mask)
+        """Copy the batch to another device; on its own it is left as it is."""
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
-        tokens = self.tokens.to(device, non_blocking=True)
-        token_mask = self.token_mask.to(device, non_blocking=True)
-        return Batch(frames, frame_mask, tokens=tokens, token_mask=token_mask)
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Return a batch of what `change` makes of each tensor."""
+        changed = {
+            name: None if tensor is None else change(tensor)
+            for name, tensor in vars(self).items()
+        }
+        return Batch(**changed)
 
 
 @dataclass(frozen=True)
@@ -77,14 +84,80 @@ class Labels:
     weights: Tensor
 
 
+class ReadArrays(Sequence[np.ndarray]):
+    """Embeddings of n clips that are read when they are asked for.
+
+    `EmbeddedClips` takes one in place of a list of arrays. Any number of clips then
+    needs the memory of the few that are being read.
+    """
+
+    @property
+    @abstractmethod
+    def lengths(self) -> np.ndarray:
+        """Number of rows of each array, without reading any. Shape: (n,), int"""
+
+    @abstractmethod
+    def read(self, row: int) -> np.ndarray:
+        """Read the array of a clip. Shape: (T, D)"""
+
+    @abstractmethod
+    def take(self, rows: Sequence[int]) -> ReadArrays:
+        """Return the arrays `rows`, in that order, without reading them."""
+
+    @abstractmethod
+    def ahead(self, plan: Iterable[Sequence[int]]) -> Iterator[Sequence[np.ndarray]]:
+        """Yield the arrays of each item of `plan`, and read the next ones meanwhile."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, row: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> ReadArrays: ...
+
+    def __getitem__(self, row: int | slice) -> np.ndarray | ReadArrays:
+        if isinstance(row, slice):
+            return self.take(range(len(self))[row])
+        return self.read(row)
+
+
+class TrainingClips(Protocol):
+    """What training and prediction need of n embedded clips, wherever they lie.
+
+    Attributes
+    ----------
+    lengths : int array of shape (n,)
+        Number of frames of each clip.
+    """
+
+    @property
+    def lengths(self) -> np.ndarray: ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """Pad the clips `rows` to the longest of them."""
+
+    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[Batch]:
+        """Yield `batch` of each item of `plan`, and prepare the next ones meanwhile."""
+
+    def by_length(self, size: int) -> Iterator[list[int]]:
+        """Yield every row once, in batches of `size`, from the longest clip down."""
+
+    def take(self, rows: Sequence[int]) -> TrainingClips:
+        """Return the clips `rows`, in that order."""
+
+
 @dataclass(frozen=True)
 class EmbeddedClips:
     """Embeddings of n clips, in row order, at their true lengths.
 
     Parameters
     ----------
-    frames : sequence of n arrays of shape (T, D)
-    tokens : sequence of n arrays of shape (T', D'), or None
+    frames : sequence of n arrays of shape (T, D), or ReadArrays
+    tokens : sequence of n arrays of shape (T', D'), or ReadArrays, or None
         None when no aspect needs text.
     max_frames : int or None
         Frames of a clip that are read, from its start; None reads all. The others stay
@@ -102,58 +175,104 @@ class EmbeddedClips:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of frames of each clip. Shape: (n,)"""
+        return _lengths(self.frames)
+
     def batch(self, rows: Sequence[int]) -> Batch:
         """Pad the clips `rows` to the longest of them."""
-        chosen = self.take(rows).scaled()
-        frames, frame_mask = _pad(chosen.frames)
+        (batch,) = self.batches([rows])
+        return batch
+
+    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[Batch]:
+        """Yield `batch` of each item of `plan`.
+
+        Arrays that are read when they are asked for are read ahead.
+        """
+        if self.tokens is None:
+            for frames in arrays_ahead(self.frames, plan):
+                yield self._padded(frames, None)
+            return
+
+        # Both read the plan, which may be an iterator.
+        frame_plan, token_plan = itertools.tee(plan)
+        both = zip(
+            arrays_ahead(self.frames, frame_plan),
+            arrays_ahead(self.tokens, token_plan),
+            strict=True,
+        )
+        for frames, tokens in both:
+            yield self._padded(frames, tokens)
+
+    def _padded(
+        self, frames: Sequence[np.ndarray], tokens: Sequence[np.ndarray] | None
+    ) -> Batch:
+        """Make a batch of the arrays of some clips."""
+        padded, frame_mask = _pad(_scaled(frames, self.frame_scale))
         if self.max_frames is not None:
             frame_mask[:, self.max_frames :] = False
-        if chosen.tokens is None:
-            return Batch(frames, frame_mask)
+        if tokens is None:
+            return Batch(padded, frame_mask)
 
-        tokens, token_mask = _pad(chosen.tokens)
+        padded_tokens, token_mask = _pad(_scaled(tokens, self.token_scale))
         return Batch(
-            frames,
+            padded,
             frame_mask,
-            tokens=tokens,
+            tokens=padded_tokens,
             token_mask=token_mask,
-        )
-
-    def scaled(self) -> EmbeddedClips:
-        """The same clips, their arrays as the model of the scales reads them."""
-        tokens = None
-        if self.tokens is not None:
-            tokens = _scaled(self.tokens, self.token_scale)
-        return replace(
-            self,
-            frames=_scaled(self.frames, self.frame_scale),
-            tokens=tokens,
-            frame_scale=None,
-            token_scale=None,
         )
 
     def take(self, rows: Sequence[int]) -> EmbeddedClips:
         """Return the clips `rows`, in that order."""
-        frames = [self.frames[row] for row in rows]
         tokens = None
         if self.tokens is not None:
-            tokens = [self.tokens[row] for row in rows]
-        return replace(self, frames=frames, tokens=tokens)
+            tokens = _take(self.tokens, rows)
+        return replace(self, frames=_take(self.frames, rows), tokens=tokens)
 
     def by_length(self, size: int) -> Iterator[list[int]]:
         """Yield every row once, in batches of `size`, from the longest clip down.
 
         Clips of similar length share a batch, so that little is padded.
         """
+        return longest_first(self.lengths, size)
 
-        def length(row: int) -> int:
-            return len(self.frames[row])
 
-        # Sorting is stable: clips of equal length stay in row order.
-        all_rows = range(len(self))
-        order = sorted(all_rows, key=length, reverse=True)
-        for start in range(0, len(order), size):
-            yield order[start : start + size]
+def longest_first(lengths: np.ndarray, size: int) -> Iterator[list[int]]:
+    """Yield every row once, in batches of `size`, from the longest clip down.
+
+    Parameters
+    ----------
+    lengths : int array of shape (n,)
+    size : int
+    """
+    # Sorting is stable: clips of equal length stay in row order.
+    order = np.argsort(-lengths, kind="stable").tolist()
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _lengths(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    if isinstance(arrays, ReadArrays):
+        return arrays.lengths
+    return np.array([len(array) for array in arrays], dtype=np.int64)
+
+
+def _take(arrays: Sequence[np.ndarray], rows: Sequence[int]) -> Sequence[np.ndarray]:
+    if isinstance(arrays, ReadArrays):
+        return arrays.take(rows)
+    return [arrays[row] for row in rows]
+
+
+def arrays_ahead(
+    arrays: Sequence[np.ndarray], plan: Iterable[Sequence[int]]
+) -> Iterator[Sequence[np.ndarray]]:
+    """Yield the arrays of each item of `plan`."""
+    if isinstance(arrays, ReadArrays):
+        yield from arrays.ahead(plan)
+        return
+    for rows in plan:
+        yield [arrays[row] for row in rows]
 
 
 def _scaled(

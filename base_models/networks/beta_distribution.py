@@ -23,6 +23,7 @@ from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from base_models.bins import ScoreBins
+from base_models.networks.constant import Constant
 
 PRECISION = (0.5, 1000.0)
 """Smallest and largest sum of the two shapes: nearly all mass at the two ends, and a
@@ -70,9 +71,9 @@ class BetaBins:
         with np.errstate(divide="ignore"):
             log_shares = np.log(shares)
 
-        self.nodes = torch.from_numpy(nodes)
-        self.log_weights = torch.from_numpy(log_weights)
-        self.log_shares = torch.from_numpy(log_shares)
+        self.nodes = Constant(torch.from_numpy(nodes))
+        self.log_weights = Constant(torch.from_numpy(log_weights))
+        self.log_shares = Constant(torch.from_numpy(log_shares))
 
     def shapes(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the two shapes of the distribution.
@@ -109,9 +110,9 @@ class BetaBins:
 
         Shape: raw (n, 2) → (n, bins.count)
         """
-        nodes = self.nodes.to(raw)
-        log_weights = self.log_weights.to(raw)
-        log_shares = self.log_shares.to(raw)
+        nodes = self.nodes.like(raw)
+        log_weights = self.log_weights.like(raw)
+        log_shares = self.log_shares.like(raw)
         a, b = self.shapes(raw)
 
         # In the logit of the position the density is smooth, even where it is infinite

@@ -18,6 +18,7 @@ from torch import Tensor
 from base_models.bins import SOFTEN_SIGMA, ScoreBins
 from base_models.config import BaseConfig
 from base_models.networks.beta_distribution import BetaBins
+from base_models.networks.constant import Constant
 
 
 class Criterion(Protocol):
@@ -35,8 +36,26 @@ class Criterion(Protocol):
     outputs: int
     sigma: float
 
-    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
-        """Loss of each clip. Shape: logits (n, outputs), scores (n,) → (n,)."""
+    def targets(self, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
+        """Compute what the outputs are compared with, clip by clip.
+
+        They are computed once, and not at every step.
+
+        Parameters
+        ----------
+        scores : float32 Tensor of shape (n,)
+            On the CPU.
+        histograms : Tensor of shape (n, bins.count), or None
+            Of single ratings, NaN where a clip has none; None for a criterion that
+            does not read them.
+
+        Returns
+        -------
+        targets : float32 Tensor of shape (n,) or (n, …)
+        """
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each clip. Shape: logits (n, outputs), targets (n, …) → (n,)."""
 
     def distribution(self, logits: Tensor) -> Tensor:
         """Bins of each clip: float64 on the CPU, rows sum to 1.
@@ -102,15 +121,18 @@ class SoftBins:
         self.sigma = sigma
         self.outputs = bins.count
 
-    def targets(self, scores: Tensor) -> Tensor:
+    def targets(self, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
         """Soft targets. Shape: scores (n,) → (n, bins.count)."""
         return _soften(self.bins, scores, self.sigma).to(scores)
 
-    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         # In float32, whatever the head computed in.
-        log_bins = F.log_softmax(logits.float(), -1)
-        log_likelihood = self.targets(scores) * log_bins
+        log_likelihood = targets * self.log_bins(logits.float())
         return -log_likelihood.sum(-1)
+
+    def log_bins(self, logits: Tensor) -> Tensor:
+        """Logarithms of the bins. Shape: logits (n, outputs) → (n, bins.count)."""
+        return logits.log_softmax(-1)
 
     def distribution(self, logits: Tensor) -> Tensor:
         return _exact(logits).softmax(-1)
@@ -145,7 +167,7 @@ class NearestBin(SoftBins):
         smallest = distance.amin(-1, keepdim=True)
         return distance <= smallest + _tolerance(self.bins)
 
-    def targets(self, scores: Tensor) -> Tensor:
+    def targets(self, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
         nearest = self.is_nearest(scores)
         # Of two neighbours the upper one has none marked above it.
         marked_from_here = nearest.flip(-1).cumsum(-1).flip(-1)
@@ -161,7 +183,7 @@ class TwoHot(NearestBin):
     outermost centres.
     """
 
-    def targets(self, scores: Tensor) -> Tensor:
+    def targets(self, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
         # One bin, or two that share the mass.
         nearest = self.is_nearest(scores).double()
         n_nearest = nearest.sum(-1, keepdim=True)
@@ -204,8 +226,12 @@ class Scalar:
         """Return the raw output that stands for `score`; the inverse of `score`."""
         return score - self.middle
 
-    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
-        error = self.score(logits) - scores
+    def targets(self, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
+        """The scores themselves. Shape: (n,) → (n,)"""
+        return scores
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        error = self.score(logits) - targets
         return error.abs()
 
     def distribution(self, logits: Tensor) -> Tensor:
@@ -220,15 +246,15 @@ class Huber(Scalar):
     give the border; 1 is torch's default.
     """
 
-    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
-        return F.huber_loss(self.score(logits), scores, reduction="none")
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return F.huber_loss(self.score(logits), targets, reduction="none")
 
 
 class SquaredError(Scalar):
     """Squared error of one output."""
 
-    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
-        error = self.score(logits) - scores
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        error = self.score(logits) - targets
         return error.square()
 
 
@@ -284,13 +310,14 @@ class Coral:
         others = first - gaps.cumsum(-1)
         return torch.cat([first, others], -1)
 
-    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
+    def targets(self, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
+        """1 at each threshold below the score. Shape: scores (n,) → (n, outputs)"""
+        return self.is_above(scores).to(scores)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         # One two-class problem per threshold: (n, outputs).
-        cumulative = self.cumulative_logits(logits)
         losses = F.binary_cross_entropy_with_logits(
-            cumulative,
-            self.is_above(scores).to(cumulative),
-            reduction="none",
+            self.cumulative_logits(logits), targets, reduction="none"
         )
         return losses.sum(-1)
 
@@ -372,10 +399,14 @@ class Listwise(SoftBins):
     true order, and labels in steps of 0.2 are often equal.
     """
 
+    def __init__(self, bins: ScoreBins, sigma: float) -> None:
+        super().__init__(bins, sigma)
+        self.centers = Constant(torch.from_numpy(bins.centers))
+
     def expected(self, logits: Tensor) -> Tensor:
         """Mean score of the predicted bins. Shape: (n, bins.count) → (n,)."""
-        centers = torch.from_numpy(self.bins.centers).to(logits.device, torch.float32)
-        return logits.float().softmax(-1) @ centers
+        bins = logits.float().softmax(-1)
+        return bins @ self.centers.like(bins)
 
     def batch_loss(
         self,
@@ -393,17 +424,22 @@ class Listwise(SoftBins):
         counted = weights > 0
         # The unit of the softmax is a quarter of the scale: a score point on 1..5.
         unit = (self.bins.high - self.bins.low) / 4
-        log_weights = weights[counted].log()
-        true_scores = scores[counted].float() / unit
-        predicted_scores = self.expected(logits[counted]) / unit
-        if len(log_weights) < 2:
-            # Of the logits all the same, so that there is a gradient of 0.
-            return 0 * predicted_scores.sum()
+        true_scores = scores.float() / unit
+        predicted_scores = self.expected(logits) / unit
+
+        # A weight of 0 becomes a share of 0. Nothing here asks how many count, which
+        # an accelerator would have to be waited for; where none does, all take part
+        # in shares that are left out of the sum.
+        log_weights = weights.log()
+        log_weights = torch.where(
+            counted.any(), log_weights, torch.zeros_like(log_weights)
+        )
 
         # Shares of the clips, in logarithms; within one clip copies share alike.
         true_shares = (true_scores + log_weights).log_softmax(0)
         predicted_shares = (predicted_scores + log_weights).log_softmax(0)
-        return (true_shares.exp() * (true_shares - predicted_shares)).sum()
+        divergence = torch.where(counted, true_shares - predicted_shares, 0.0)
+        return (true_shares.exp() * divergence).sum()
 
 
 class Histogram(SoftBins):
@@ -445,21 +481,7 @@ class Histogram(SoftBins):
         softened = _soften(self.bins, scores, self.spread).to(scores)
         if histograms is None:
             return softened
-        return torch.where(histograms.isnan(), softened, histograms)
-
-    def log_bins(self, logits: Tensor) -> Tensor:
-        """Logarithms of the bins. Shape: logits (n, outputs) → (n, bins.count)."""
-        return logits.log_softmax(-1)
-
-    def loss(
-        self,
-        logits: Tensor,
-        scores: Tensor,
-        histograms: Tensor | None = None,
-    ) -> Tensor:
-        targets = self.targets(scores, histograms)
-        log_likelihood = targets * self.log_bins(logits.float())
-        return -log_likelihood.sum(-1)
+        return torch.where(histograms.isnan(), softened, histograms.to(scores))
 
     def distribution(self, logits: Tensor) -> Tensor:
         return self.log_bins(_exact(logits)).exp()

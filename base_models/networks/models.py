@@ -37,6 +37,7 @@ from base_models.networks.layers import (
     TemporalTransformer,
     masked_mean,
 )
+from base_models.networks.sinkhorn import Sinkhorn
 
 NARROW = (256, 64)
 """Hidden widths of the heads of WhisQ and of the official baseline."""
@@ -153,6 +154,18 @@ class Network(nn.Module):
         labels: Labels | None = None,
     ) -> Tensor | None:
         """Compute the network's own loss, before its weight: shape (), or None."""
+        return None
+
+    def frame_terms(self, batch: Batch) -> Tensor | None:
+        """Compute what of `auxiliary` depends on the frames alone.
+
+        Training computes it once for all epochs and hands it on in the batches.
+
+        Returns
+        -------
+        terms : Tensor of shape (B,), or None
+            None where nothing of it does.
+        """
         return None
 
     def independent_parts(self) -> list[nn.Module]:
@@ -307,7 +320,18 @@ class CoAttention(Network):
         if self.align is None:
             return None
         tokens, token_mask = self.projected_text(batch)
-        return self.align(batch.frames, batch.frame_mask, tokens, token_mask=token_mask)
+        known = {}
+        if isinstance(self.align, Sinkhorn):
+            known["frame_terms"] = batch.frame_terms
+        return self.align(
+            batch.frames, batch.frame_mask, tokens, token_mask=token_mask, **known
+        )
+
+    def frame_terms(self, batch: Batch) -> Tensor | None:
+        """Transport of the frames to themselves, which no training changes."""
+        if not isinstance(self.align, Sinkhorn):
+            return None
+        return self.align.frame_terms(batch.frames, batch.frame_mask)
 
     def aspect_heads(self) -> list[nn.Module]:
         return list(self.heads)

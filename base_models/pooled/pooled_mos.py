@@ -31,6 +31,7 @@ from base_models.pooled.regressors import (
     predict_scores,
 )
 from base_models.pooled_config import FAMILY, PooledConfig
+from base_models.precision import AUTO
 from base_models.sklearn_files.estimator_files import estimator_bytes, read_estimator
 
 TUNING = "tuning.json"
@@ -69,6 +70,9 @@ class PooledMOS(ClipModel[PooledConfig]):
         Aspects judged against the prompt; None takes the known names (``ta`` …).
     device : {"auto", "cpu", "cuda", "mps"}
         Of the encoders.
+    precision : {"auto", "float32", "bfloat16", "tf32"}, or mapping of kind to one
+        What encoders compute in, see `base_models.precision`. The fitted model keeps
+        it: ``"auto"`` then is what it was trained with.
     store : str, Path, EmbeddingStore or None
         Folder of stored embeddings; None keeps them in memory only.
     random_state : int
@@ -106,6 +110,7 @@ class PooledMOS(ClipModel[PooledConfig]):
         text_encoder: str | None = None,
         text_aspects: Sequence[str] | None = None,
         device: str = "auto",
+        precision: str | Mapping[str, str] = AUTO,
         store: str | Path | EmbeddingStore | None = DEFAULT_STORE,
         random_state: int = 0,
     ) -> None:
@@ -115,6 +120,7 @@ class PooledMOS(ClipModel[PooledConfig]):
         self.text_encoder = text_encoder
         self.text_aspects = text_aspects
         self.device = device
+        self.precision = precision
         self.store = store
         self.random_state = random_state
 

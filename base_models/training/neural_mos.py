@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.clip_model import CONFIG, DEFAULT_STORE, ClipModel
 from base_models.config import BaseConfig
-from base_models.devices import resolve_device
+from base_models.devices import CPU, kind_of, resolve_device, seeded
 from base_models.encoders.embed import FilledClips, system_ids
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import DamagedArtifact, UsageError, some
@@ -30,14 +30,14 @@ from base_models.networks.batches import EmbeddedClips
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import Network, build_model
 from base_models.networks.standardisation import Standardisation
+from base_models.precision import AUTO
 from base_models.training.checkpoints import CheckpointFile
 from base_models.training.loop import (
     EpochCallback,
-    TrainingTask,
     raw_outputs,
-    seeded,
     train_network,
 )
+from base_models.training.task import TrainingTask
 from base_models.training.training_data import TrainingData, check_training_data
 
 WEIGHTS = "weights.safetensors"
@@ -66,6 +66,9 @@ class NeuralMOS(ClipModel[BaseConfig]):
     text_aspects : sequence of str or None
         Aspects judged against the prompt; None takes the known names (``ta`` …).
     device : {"auto", "cpu", "cuda", "mps"}
+    precision : {"auto", "float32", "bfloat16", "tf32"}, or mapping of kind to one
+        What encoders compute in, see `base_models.precision`. The fitted model keeps
+        it: ``"auto"`` then is what it was trained with.
     store : str, Path, EmbeddingStore or None
         Folder of stored embeddings; None keeps them in memory only.
     checkpoint : str, Path or None
@@ -104,6 +107,7 @@ class NeuralMOS(ClipModel[BaseConfig]):
         text_encoder: str | None = None,
         text_aspects: Sequence[str] | None = None,
         device: str = "auto",
+        precision: str | Mapping[str, str] = AUTO,
         store: str | Path | EmbeddingStore | None = DEFAULT_STORE,
         checkpoint: str | Path | None = None,
         random_state: int = 0,
@@ -115,6 +119,7 @@ class NeuralMOS(ClipModel[BaseConfig]):
         self.text_encoder = text_encoder
         self.text_aspects = text_aspects
         self.device = device
+        self.precision = precision
         self.store = store
         self.checkpoint = checkpoint
         self.random_state = random_state
@@ -404,7 +409,9 @@ class NeuralMOS(ClipModel[BaseConfig]):
             },
             "seed": self._seed(),
         }
-        # Only where it changes what is trained, so that other runs keep their names.
+        # Only where they change what is trained, so that other runs keep their names.
+        if kind_of(self.device_) != CPU:
+            context["device"] = kind_of(self.device_)
         if self.scales_:
             context["standardised"] = sorted(self.scales_)
         return self.config_.signature(**context)

@@ -12,21 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pandas as pd
 from jsonargparse import Namespace
-from rich.progress import track
 
-from base_models.clips.check import (
-    Finding,
-    ProbedAudio,
-    inspect_clips,
-    probe_clips,
-    summarise_clips,
-)
-from base_models.clips.labels import labels_onto
-from base_models.clips.problems import Problem, TableProblems
-from base_models.clips.read_clips import ReadRows, collect_clips
-from base_models.clips.splits import group_column
 from base_models.errors import UsageError
 from base_models.scales import LabelScales
 from ensemble.cli.shared.clip_tables.problem_list import show_problems, write_listed
@@ -63,6 +50,11 @@ from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from base_models.clips.check import Finding, ProbedAudio
+    from base_models.clips.problems import Problem
+    from base_models.clips.read_clips import ReadRows
     from base_models.metrics.learning_curve import MeanOfDraws
     from ensemble.training.checks.advice import Advice
     from ensemble.training.checks.learning_curve import LearningCurve
@@ -161,7 +153,8 @@ def _add_curve_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     _check_options(options)
-    # Imported late: it loads libraries that --help does not need.
+    # Imported late, here and below: they load libraries that --help does not need.
+    from base_models.clips.check import inspect_clips, probe_clips, summarise_clips
     from ensemble.training.checks.advice import Advice
 
     rows = _read_rows(options)
@@ -184,6 +177,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
     _say_files(sounds, findings)
     curve = None
     if options.curve:
+        from base_models.clips.labels import labels_onto
+
         # Learnt on 1..5, as base models do.
         curve = _measure_curve(options, labels_onto(clips))
         facts["curve"] = [one.to_json() for one in curve.aspects]
@@ -217,6 +212,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
 def _read_rows(options: Namespace) -> ReadRows:
     """Read the rows that can be used, and say how the table was read."""
     from base_models.clips.demo.corpus import is_demo
+    from base_models.clips.read_clips import collect_clips
+    from base_models.clips.splits import group_column
 
     rows = collect_clips(
         options.path,
@@ -245,6 +242,8 @@ def _read_rows(options: Namespace) -> ReadRows:
 
 def _list_problems(rows: ReadRows, sounds: ProbedAudio) -> list[Problem]:
     """Show the rows that cannot be used; list them and those without audio."""
+    from base_models.clips.problems import TableProblems
+
     if rows.problems:
         error = TableProblems(list(rows.problems), rows.problems.n_rows)
         show_problems(error, before="left out: ")
@@ -318,6 +317,8 @@ def _say_files(sounds: ProbedAudio, findings: Sequence[Finding]) -> None:
 
 def _finding_table(findings: Sequence[Finding]) -> pd.DataFrame:
     """A row for each finding and clip (or system) of it."""
+    import pandas as pd
+
     rows = [
         (finding.kind, name, finding.message)
         for finding in findings
@@ -375,6 +376,8 @@ def _track(
     items: Sequence[_Item], description: str, is_quiet: bool = False
 ) -> Iterable[_Item]:
     """Iterate over some items, with a progress bar on a terminal."""
+    from rich.progress import track
+
     notes = Screen(stderr=True)
     is_quiet = is_quiet or streams.is_quiet()
     return track(

@@ -23,6 +23,11 @@ from ensemble.cli.shared.clip_tables.rating_options import (
     add_rating_options,
     rating_options,
 )
+from ensemble.cli.shared.embedding_shards import (
+    add_embedding_shard_option,
+    check_embedding_shard,
+    embed_shard,
+)
 from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -35,11 +40,13 @@ from ensemble.cli.shared.exit_codes import (
     say_without_prompt,
 )
 from ensemble.cli.shared.options import (
+    USUAL_PRECISION,
     Options,
     add_artifacts_option,
     add_aspects_option,
     add_config_option,
     add_device_option,
+    add_precision_option,
     add_rating_scale_option,
     add_scale_option,
     choose_data,
@@ -59,7 +66,7 @@ from ensemble.workspace import BASE_MODELS, Workspace
 if TYPE_CHECKING:
     from ensemble.training.rated_clips import RatedClips
     from ensemble.training.train_base_models import TrainedRuns, TrainingPlan
-    from ensemble.training.training_setup import TrainingSetup
+    from ensemble.training.training_setup import Compute, TrainingSetup
 
 STORE_DTYPES = ("float16", "float32")
 
@@ -210,7 +217,8 @@ def _add_machine_options(parser: Options) -> None:
     """Add the options that say where to compute, and where to write."""
     machine = parser.group("machine and output")
     add = machine.add_argument
-    add_device_option(machine)
+    add_device_option(machine, deals_runs=True)
+    add_precision_option(machine, default=USUAL_PRECISION)
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add(
         "--threads",
@@ -219,6 +227,7 @@ def _add_machine_options(parser: Options) -> None:
         help="CPU threads of each run; another number is another run",
     )
     add_engine_option(machine)
+    add_embedding_shard_option(machine)
     add(
         "--store-dtype",
         type=str,
@@ -252,6 +261,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
     _say_how_models_are_trained(options, rated, setup, models=models)
     _say_what_clips_can_carry(options, rated)
 
+    if options.shard:
+        return embed_shard(
+            options, setup, rated, _compute(options), models=models, workspace=workspace
+        )
     plan = _plan(options, setup, rated, models=models, workspace=workspace)
     # Before training, which may take hours, and not after it.
     workspace.list_set_aside(plan.set_aside)
@@ -318,6 +331,7 @@ def _check_options(options: Namespace) -> None:
             f"--threads {options.threads}."
         )
     one_of(options.store_dtype, STORE_DTYPES, "--store-dtype")
+    check_embedding_shard(options)
 
 
 def _choose_setup(options: Namespace) -> TrainingSetup:
@@ -491,18 +505,24 @@ def _plan(
     """Embed the clips and lay out the runs."""
     from ensemble.training.progress import encoding
     from ensemble.training.train_base_models import plan_training
-    from ensemble.training.training_setup import Compute
 
-    compute = Compute(
-        device=options.device,
-        jobs=options.jobs,
-        threads=options.threads,
-        engine=options.engine,
-    )
+    compute = _compute(options)
     with encoding() as on_embed:
         return plan_training(
             rated, models, workspace, setup=setup, compute=compute, on_embed=on_embed
         )
+
+
+def _compute(options: Namespace) -> Compute:
+    from ensemble.training.training_setup import Compute
+
+    return Compute(
+        device=options.device,
+        precision=options.precision,
+        jobs=options.jobs,
+        threads=options.threads,
+        engine=options.engine,
+    )
 
 
 def _say_what_leaks(plan: TrainingPlan) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from jsonargparse import Namespace
 
 from base_models.errors import DamagedArtifact, UsageError
@@ -104,6 +103,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
     contents = stack_contents(folder)
     _show(contents)
     if options.out:
+        import pandas as pd
+
         files = [vars(file) for file in contents.files]
         put_table(pd.DataFrame(files), options.out)
     if options.json:

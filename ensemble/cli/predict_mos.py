@@ -6,7 +6,6 @@ aspect for want of a prompt, 2 when an option cannot be used.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -81,6 +80,17 @@ from ensemble.cli.shared.saved_stacks.explanations import (
     explain,
     make_folder,
 )
+from ensemble.cli.shared.saved_stacks.scoring_runs import (
+    add_run_options,
+    check_run_options,
+    kept_chunks,
+    put_shard,
+    scorer,
+)
+from ensemble.cli.shared.saved_stacks.stack_inputs import (
+    cross_fitted_stack,
+    read_predictions,
+)
 from ensemble.cli.shared.saved_stacks.stacks import (
     add_stack_options,
     chosen_folder,
@@ -99,10 +109,6 @@ from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.scoring.demo_note import DEMO_NOTE
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from base_models.predictions import PredictionTable
-    from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
     from ensemble.reporting.section import Provenance
     from ensemble.scoring.input_rows import InputRows
@@ -145,6 +151,7 @@ def _parser() -> Options:
     stack = parser.group("stack and machine")
     add_stack_options(stack)
     add_engine_option(stack)
+    add_run_options(stack)
     return parser
 
 
@@ -263,6 +270,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     options.audio = audio_names(options.audio)
     check_pair_options(options)
+    check_run_options(options)
     if options.pairs:
         check_windows(options)
         return compare_pairs_of(options)
@@ -408,35 +416,6 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     return say_set_aside(scores.set_aside, _list_of(options, form))
 
 
-def _read_predictions(
-    options: Namespace, stack: StackedMOS, clips: pd.DataFrame
-) -> tuple[PredictionTable, ...]:
-    """What the stack's models without weights predict for the clips."""
-    if not options.predictions:
-        return ()
-    from ensemble.prediction_files.predictor_scales import DeclaredScales
-    from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
-
-    own = {name for name, _ in stack.estimators_}
-    layout = stack.final_estimator_.layout_
-    others = [name for name in layout.models if name not in own]
-    if not others:
-        raise UsageError(
-            "This stack predicts clips by itself; leave --predictions or the clips out."
-        )
-    new = read_new_stack_inputs(
-        options.predictions,
-        others,
-        stack.aspects_,
-        bins=layout.bins,
-        clip_ids=clips["clip_id"].astype(str).tolist(),
-        scales=stack.scales_,
-        declared=DeclaredScales.read(options.predictor_scales),
-    )
-    say_notes(new.notes)
-    return new.tables
-
-
 def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from ensemble.training.progress import encoding
@@ -458,22 +437,17 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     # Imported only now: the stack that is refused above came here without torch.
     from ensemble.scoring.prepared_stack import with_predictions
-    from ensemble.scoring.score_clips import IntervalSettings, score_clips
 
     if options.cross_fit:
-        stack, clips = _cross_fitted(stack, clips)
-    stack = with_predictions(stack, _read_predictions(options, stack, clips))
+        stack, clips = cross_fitted_stack(stack, clips)
+    stack = with_predictions(stack, read_predictions(options, stack, clips))
+    kept = kept_chunks(options)
+    run = {"store": store, "source": source, "kept": kept}
+    run["distributions"] = _wanted(options)
+    if options.shard:
+        return put_shard(options, stack, clips, **run)
     with encoding() as on_embed:
-        score = functools.partial(
-            score_clips,
-            stack,
-            store=store,
-            intervals=IntervalSettings(options.level, options.by_system),
-            on_progress=on_embed,
-            engine=options.engine,
-            source=source,
-            distributions=_wanted(options),
-        )
+        score = scorer(options, stack, on_progress=on_embed, **run)
         scores, windowed = score_with(
             options, stack, clips, score=score, on_progress=on_embed
         )
@@ -497,6 +471,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     scores = keep_best(options, stack, clips, scores)
     _put_results(options, scores, form, provenance=provenance, windowed=windowed)
+    if kept is not None:
+        kept.remove()
     put_answer(options, stack, rows.described(scores), provenance)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
@@ -568,21 +544,6 @@ def _put_results(
         put_distributions(scores.distributions, options.distributions)
     if windowed is not None and options.over_time:
         put_over_time(windowed, options.over_time)
-
-
-def _cross_fitted(
-    stack: StackedMOS, clips: pd.DataFrame
-) -> tuple[StackedMOS, pd.DataFrame]:
-    """The stack that predicts by the learners of its folds, and the clips with ids."""
-    from base_models.encoders.embed import clip_ids
-    from ensemble.scoring.cross_fitted_stack import cross_fitted
-
-    named = clips.assign(clip_id=clip_ids(clips))
-    if "system_id" not in named:
-        named["system_id"] = ""
-    crossed, notes = cross_fitted(stack, named)
-    say_notes(notes)
-    return crossed, named
 
 
 def main() -> None:

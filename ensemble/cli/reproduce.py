@@ -25,9 +25,11 @@ from ensemble.cli.shared.exit_codes import (
     say_set_aside,
 )
 from ensemble.cli.shared.options import (
+    USUAL_PRECISION,
     Options,
     add_artifacts_option,
     add_device_option,
+    add_precision_option,
     add_system_truth_option,
     add_weights_options,
     choose_data,
@@ -134,7 +136,8 @@ def _add_training_options(parser: Options) -> None:
         metavar="KEY=VALUE",
         help="single settings for all rows, e.g. max_epochs=20 bins.grid=endpoints",
     )
-    add_device_option(training)
+    add_device_option(training, deals_runs=True)
+    add_precision_option(training, default=USUAL_PRECISION)
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add_engine_option(training)
     add_artifacts_option(training, "everything that is written")
@@ -199,6 +202,7 @@ def _request(options: Namespace, table: PaperTable, workspace: Workspace) -> Req
         quick=options.quick,
         words=[*(options.audio_encoder or ()), *(options.text_encoder or ())],
         device=options.device,
+        precision=options.precision,
         jobs=options.jobs,
         overrides=parse_settings(options.set),
     )

@@ -25,6 +25,7 @@ from ensemble.cli.shared.options import (
     Options,
     add_artifacts_option,
     add_device_option,
+    add_precision_option,
     add_weights_options,
 )
 from ensemble.cli.shared.output.output_files import (
@@ -85,6 +86,7 @@ def _parser() -> Options:
     add_expected_hash_option(stack)
     add_weights_options(stack)
     add_device_option(stack)
+    add_precision_option(stack, default="as in training")
     add_artifacts_option(stack, "what fit_meta wrote, where embeddings are kept, too")
     _add_address_options(parser)
     _add_limit_options(parser)

@@ -19,6 +19,7 @@ import numpy as np
 from base_models.clips.parquet.embedded_audio import row_of_reference
 from base_models.clips.segments.reference import segment_of
 from base_models.errors import in_one_line
+from base_models.precision import FLOAT32
 from ensemble.version import __version__
 
 if TYPE_CHECKING:
@@ -43,17 +44,26 @@ class NeededEncoder(NamedTuple):
         See `base_models.encoders.load_encoder`.
     signature : str
         Of the encoder that this word must mean.
+    precision : str
+        What it computes in, see `base_models.precision`.
     """
 
     word: str
     device: str
     mono: str
     signature: str
+    precision: str = FLOAT32
 
     @classmethod
     def of(cls, encoder: Encoder, word: str, device: str) -> NeededEncoder:
         """The encoder that `word` was loaded as."""
-        return cls(word, device, mono=encoder.mono, signature=encoder.signature)
+        return cls(
+            word,
+            device,
+            mono=encoder.mono,
+            signature=encoder.signature,
+            precision=encoder.precision,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class SeenFile(NamedTuple):
 
 def seen_files(names: Iterable[object]) -> tuple[SeenFile, ...]:
     """The files behind names of audio that are seen here, at most `MOST_FILES`."""
-    paths = list(dict.fromkeys(_source(name) for name in names if name))
+    paths = list(dict.fromkeys(source_file(str(name)) for name in names if name))
     if len(paths) > MOST_FILES:
         spread = np.linspace(0, len(paths) - 1, MOST_FILES).round().astype(int)
         paths = [paths[place] for place in spread]
@@ -95,10 +105,10 @@ def seen_files(names: Iterable[object]) -> tuple[SeenFile, ...]:
     return tuple(SeenFile(path, size) for path, size in sizes if size is not None)
 
 
-def _source(name: object) -> str:
+def source_file(name: str) -> str:
     """The file that holds a clip, which may be a segment of it or a row of a table."""
-    segment = segment_of(str(name))
-    source = str(name) if segment is None else segment.source
+    segment = segment_of(name)
+    source = name if segment is None else segment.source
     row = row_of_reference(source)
     return source if row is None else row[0]
 
@@ -189,7 +199,12 @@ def _unfit_encoder(needed: NeededEncoder) -> str:
         from base_models.encoders import load_encoder
 
         device = str(resolve_device(needed.device))
-        encoder = load_encoder(needed.word, device=device, mono=needed.mono)
+        encoder = load_encoder(
+            needed.word,
+            device=device,
+            mono=needed.mono,
+            precision=needed.precision,
+        )
     # Whatever it is, the worker cannot encode, and another one may.
     except Exception as error:
         return (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from base_models.clips.labels import judged_by_text
+from base_models.clips.columns import is_judged_by_text
 from base_models.errors import UsageError, one_of
 from base_models.model_presets import read_preset
 from base_models.pooled_config import POOLED_MODELS
@@ -198,7 +198,7 @@ class PaperTable:
     @property
     def reads_prompts(self) -> bool:
         """Whether some aspect is judged against the prompt."""
-        return any(judged_by_text(self.aspects))
+        return any(map(is_judged_by_text, self.aspects))
 
     @property
     def encoders(self) -> tuple[str, ...]:

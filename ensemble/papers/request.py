@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.errors import UsageError, one_of
+from base_models.precision import AUTO
 from ensemble.papers.corpus import Corpus
 from ensemble.papers.paper_tables import PaperTable, Row
 from ensemble.prediction_files.read_system_truth import SystemTruth, check_systems
@@ -50,7 +51,7 @@ class Request:
     seeds : repetitions of every row
     quick : embedded encoders and settings instead of the published ones
     encoders : where the weights of an encoder are, name to ``"name=folder"``
-    device, jobs : as `fit_base` takes them
+    device, precision, jobs : as `fit_base` takes them
     overrides : single settings of `BaseConfig`, laid over every row
     system_truth : true scores of systems; None takes the means of the clips
 
@@ -67,6 +68,7 @@ class Request:
     quick: bool = False
     encoders: Mapping[str, str] = field(default_factory=dict)
     device: str = "auto"
+    precision: str = AUTO
     jobs: int = 0
     overrides: Mapping[str, Any] = field(default_factory=dict)
     system_truth: SystemTruth | None = None
@@ -80,6 +82,7 @@ class Request:
         quick: bool = False,
         words: Sequence[str] = (),
         device: str = "auto",
+        precision: str = AUTO,
         jobs: int = 0,
         overrides: Mapping[str, Any] | None = None,
     ) -> Request:
@@ -102,6 +105,7 @@ class Request:
             quick=quick,
             encoders={word.partition("=")[0]: word for word in words},
             device=device,
+            precision=precision,
             jobs=jobs,
             overrides=settings,
         )

@@ -232,7 +232,12 @@ def _plan(
         overrides=request.overrides,
         trial=request.quick,
     )
-    compute = Compute(device=request.device, jobs=request.jobs, engine=training.engine)
+    compute = Compute(
+        device=request.device,
+        precision=request.precision,
+        jobs=request.jobs,
+        engine=training.engine,
+    )
     return plan_training(
         request.rated,
         models,

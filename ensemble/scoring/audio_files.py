@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
+from base_models.clips.audio import USED_SECONDS
 from base_models.clips.segments.reference import stem_of
 from base_models.clips.undecodable_names import as_text
 from ensemble.estimator.predicting.audio_input import files_below
+from meta.score_flags import CUT
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
@@ -40,15 +41,20 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     return pd.DataFrame({"clip_id": ids, "audio": names, "prompt": prompt or ""})
 
 
-def length_note(audio: Sequence[str]) -> str:
-    """Say how many files are longer than what is scored of them; "" where none is."""
-    longest = USED_SECONDS + LENGTH_TOLERANCE
-    n_longer = sum(declared_seconds(path) > longest for path in audio)
+def length_note(flags: Sequence[str]) -> str:
+    """Say how many clips are longer than what is scored of them; "" where none is.
+
+    Parameters
+    ----------
+    flags : sequence of str
+        Of each clip, as scores have them: the files need not be read again.
+    """
+    n_longer = sum(CUT in of_clip.split() for of_clip in flags)
     if not n_longer:
         return ""
-    if len(audio) > 1:
+    if len(flags) > 1:
         verb = "is" if n_longer == 1 else "are"
-        subject = f"{n_longer} of {len(audio)} clips {verb}"
+        subject = f"{n_longer} of {len(flags)} clips {verb}"
     else:
         subject = "the clip is"
     return (

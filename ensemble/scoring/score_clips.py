@@ -9,31 +9,24 @@ scores. A clip without a prompt has no score of the aspects that are judged agai
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from base_models.clips.labels import text_gaps
 from base_models.clips.read_clips import SetAside
-from base_models.devices import cpu_threads
 from base_models.encoders.embed import clip_ids
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError, some
-from base_models.predictions import PredictionTable
-from ensemble.cluster.needs import NeededEncoder, Needs
-from ensemble.engine import LOCAL, spread
 from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
-from ensemble.scoring.audio_flags import (
-    audio_columns,
-    flag_notes,
-    mono_rules_of,
-    needed_bandwidth,
-)
+from ensemble.scoring.audio_flags import flag_notes, needed_bandwidth
+from ensemble.scoring.chunks.chunk_plan import ChunkPlan, compute_facts
+from ensemble.scoring.chunks.kept_chunks import KeptChunks
+from ensemble.scoring.chunks.overall_progress import OverallProgress
+from ensemble.scoring.chunks.run_chunks import Workers, audio_encoders, run_chunks
+from ensemble.scoring.chunks.scored_chunk import ScoredChunk
 from ensemble.scoring.every_row import (
     by_row,
     every_row,
@@ -47,11 +40,7 @@ from ensemble.scoring.prepared_stack import (
     clip_models,
     prepared,
     stored_tables,
-    usable,
-    with_predictions,
 )
-from ensemble.scoring.stack_source import StackSource, load_stack
-from ensemble.training.base_model_run import SCORING
 from meta.score_columns import (
     AUDIO_COLUMNS,
     COUNT_COLUMNS,
@@ -59,39 +48,12 @@ from meta.score_columns import (
     OUT_OF_RANGE,
     aspects_with_disagreement,
     distribution_columns,
-    distribution_table,
     score_columns,
-    scored_table,
-    without_distributions,
-    without_scores,
 )
-from meta.score_flags import NO_PROMPT, with_flag
 from meta.uncertainty.clip_range import RangeCheck
 
 CLIPS_PER_CHUNK = 256
 """Clips that are embedded and scored together."""
-
-
-@dataclass(frozen=True)
-class ScoredChunk:
-    """What becomes of the clips of a chunk.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Scores of the clips that can be used.
-    distributions : DataFrame
-        Around these scores, as of `meta.score_columns.distribution_table`.
-    set_aside : list of SetAside
-        The clips that cannot be used.
-    check : RangeCheck, or None
-        How far the others lie from the clips that the stack has learnt from.
-    """
-
-    frame: pd.DataFrame
-    distributions: pd.DataFrame
-    set_aside: list[SetAside]
-    check: RangeCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -145,9 +107,9 @@ def score_clips(
     store: EmbeddingStore,
     intervals: IntervalSettings | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
-    engine: str = LOCAL,
-    source: StackSource | None = None,
+    workers: Workers | None = None,
     distributions: str = "none",
+    kept: KeptChunks | None = None,
 ) -> Scores:
     """Score a clip table with a fitted stack of base models over encoders.
 
@@ -165,14 +127,13 @@ def score_clips(
     intervals : IntervalSettings, optional
         Those around the scores; by default of 90 %.
     on_progress : callable, optional
-        Called as ``on_progress(encoder, done, total)`` for the clips of a chunk, and
-        with `SCORING` in place of an encoder for all of them.
-    engine : str
-        Where clips are scored, see `ensemble.engine.check_engine`.
-    source : StackSource, optional
-        Where workers of another engine than the local one find the stack and the store.
+        Called as ``on_progress(SCORING, done, total)``, with counts of clips.
+    workers : Workers, optional
+        Who scores; by default this process.
     distributions : str
         Whose to add, one of `meta.score_columns.DISTRIBUTIONS`.
+    kept : KeptChunks, optional
+        Where scores are kept as they come. What is there is not scored again.
 
     Raises
     ------
@@ -180,83 +141,139 @@ def score_clips(
         When a base model does not read clips, no clip names the system that intervals
         are to be of, or every aspect needs a prompt and no clip has one.
     """
-    intervals = intervals or IntervalSettings()
-    level = intervals.level
-    clips = clips.assign(clip_id=clip_ids(clips, may_repeat=True))
-    given = kept_columns(clips)
-    clips, repeats = without_repeats(clips)
-    stack, clips = prepared(stack, clips, store)
-    clips = intervals.with_systems(clips)
-    kept, left_out = _choose_aspects(stack, clips)
-    # The text branch takes tokens even where its output is dropped.
-    if left_out:
-        clips = clips.assign(prompt=PLACEHOLDER)
-
-    clips, unpredicted = _without_unpredicted(stack, clips)
-    chunks = list(clip_chunks(clips, CLIPS_PER_CHUNK))
-    scored: Iterable[ScoredChunk]
-    if engine == LOCAL:
-        scored = (
-            score_chunk(
-                stack,
-                chunk,
-                store,
-                aspects=kept,
-                level=level,
-                distributions=distributions,
-                on_progress=on_progress,
-            )
-            for chunk in chunks
-        )
-    elif source is None:
-        raise UsageError(f"Workers of {engine} need a source to read the stack from.")
-    else:
-        folder = os.getcwd()
-        stored = stored_tables(stack)
-        pieces = [
-            (source, folder, chunk, kept, level, distributions, stored)
-            for chunk in chunks
-        ]
-        scored = spread(
-            _score_in_worker,
-            pieces,
-            engine,
-            shared=source.embeddings,
-            needs=Needs(_needed_encoders(stack), audio_of=_audio_of),
-        )
-
-    done = []
-    n_done = len(unpredicted)
-    for chunk, result in zip(chunks, scored, strict=True):
-        done.append(result)
-        n_done += len(chunk)
-        # An encoder tells of one chunk at a time, and on a cluster of none.
-        if on_progress is not None and (len(chunks) > 1 or engine != LOCAL):
-            on_progress(SCORING, n_done, len(clips) + len(unpredicted))
-    set_aside = [*unpredicted, *(clip for chunk in done for clip in chunk.set_aside)]
-    left_rows = by_row(given["clip_id"].tolist(), set_aside, refused=repeats)
-    bins_of = None
-    if distributions != "none":
-        bins_of = Distributions(
-            _joined(
-                [chunk.distributions for chunk in done],
-                distribution_columns(kept, stack.bins_.count),
-            ),
-            kept,
-            stack.bins_,
-            scales=stack.scales_.labels,
-        )
-    frame = _joined([chunk.frame for chunk in done], _columns(stack, kept))
-    return Scores(
-        every_row(given, frame, left_rows),
-        kept,
-        left_out,
-        set_aside=tuple(left_rows.values()),
-        distributions=bins_of,
-        scales=stack.scales_.of_scores(stack.aspects_),
-        check=RangeCheck.joined([chunk.check for chunk in done if chunk.check]),
-        audio_notes=tuple(flag_notes(frame, needed_bandwidth(clip_models(stack)))),
+    workers = workers or Workers()
+    planned = PlannedClips.of(
+        stack,
+        clips,
+        store,
+        intervals=intervals,
+        distributions=distributions,
+        threads=workers.source.threads if workers.source else 0,
     )
+    plan = planned.plan
+    # Of a single chunk nothing is there until all of it is.
+    if len(plan.chunks) < 2:
+        kept = None
+    progress = planned.progress(on_progress)
+    progress.add(len(planned.unpredicted))
+    done = list(
+        run_chunks(
+            plan,
+            range(len(plan.chunks)),
+            workers,
+            kept=kept,
+            progress=progress,
+        )
+    )
+    return planned.scores(done)
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedClips:
+    """The clips of a table in chunks, and those of them that are not scored.
+
+    Parameters
+    ----------
+    plan : ChunkPlan
+    given : DataFrame of n rows
+        All rows, as `ensemble.scoring.every_row.kept_columns` returns them.
+    repeats : dict
+        Rows of ids that earlier rows have.
+    unpredicted : list of SetAside
+        Clips without a prediction of a model that has no weights.
+    left_out : tuple of str
+        Aspects that are left out for want of any prompt.
+    """
+
+    plan: ChunkPlan
+    given: pd.DataFrame
+    repeats: dict[int, SetAside]
+    unpredicted: list[SetAside]
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        stack: StackedMOS,
+        clips: pd.DataFrame,
+        store: EmbeddingStore,
+        *,
+        intervals: IntervalSettings | None = None,
+        distributions: str = "none",
+        threads: int = 0,
+    ) -> PlannedClips:
+        """Divide a clip table; parameters are those of `score_clips`."""
+        intervals = intervals or IntervalSettings()
+        clips = clips.assign(clip_id=clip_ids(clips, may_repeat=True))
+        given = kept_columns(clips)
+        clips, repeats = without_repeats(clips)
+        stack, clips = prepared(stack, clips, store)
+        clips = intervals.with_systems(clips)
+        kept, left_out = _choose_aspects(stack, clips)
+        # The text branch takes tokens even where its output is dropped.
+        if left_out:
+            clips = clips.assign(prompt=PLACEHOLDER)
+
+        clips, unpredicted = _without_unpredicted(stack, clips)
+        plan = ChunkPlan(
+            stack,
+            store,
+            list(clip_chunks(clips, CLIPS_PER_CHUNK)),
+            aspects=kept,
+            level=intervals.level,
+            distributions=distributions,
+            compute=compute_facts(stack, threads),
+        )
+        return cls(plan, given, repeats, unpredicted, left_out)
+
+    @property
+    def clips(self) -> pd.DataFrame:
+        """The clips of all chunks."""
+        return pd.concat(self.plan.chunks, ignore_index=True)
+
+    def progress(
+        self,
+        report: Callable[[str, int, int], None] | None,
+        chunks: Sequence[pd.DataFrame] | None = None,
+    ) -> OverallProgress:
+        """What counts the clips that are done, of all or of those of some chunks."""
+        total = self.plan.n_clips + len(self.unpredicted)
+        if chunks is not None:
+            total = sum(map(len, chunks))
+        return OverallProgress(report, total, audio_encoders(self.plan))
+
+    def scores(self, done: Sequence[ScoredChunk]) -> Scores:
+        """The scores of all rows, from those of all chunks."""
+        stack = self.plan.stack
+        kept = tuple(self.plan.aspects)
+        refused = [clip for chunk in done for clip in chunk.set_aside]
+        set_aside = [*self.unpredicted, *refused]
+        left_rows = by_row(
+            self.given["clip_id"].tolist(), set_aside, refused=self.repeats
+        )
+        bins_of = None
+        if self.plan.distributions != "none":
+            bins_of = Distributions(
+                _joined(
+                    [chunk.distributions for chunk in done],
+                    distribution_columns(kept, stack.bins_.count),
+                ),
+                kept,
+                stack.bins_,
+                scales=stack.scales_.labels,
+            )
+        frame = _joined([chunk.frame for chunk in done], _columns(stack, kept))
+        needed = needed_bandwidth(clip_models(stack))
+        return Scores(
+            every_row(self.given, frame, left_rows),
+            kept,
+            self.left_out,
+            set_aside=tuple(left_rows.values()),
+            distributions=bins_of,
+            scales=stack.scales_.of_scores(stack.aspects_),
+            check=RangeCheck.joined([chunk.check for chunk in done if chunk.check]),
+            audio_notes=tuple(flag_notes(frame, needed)),
+        )
 
 
 def _columns(stack: StackedMOS, aspects: Sequence[str]) -> list[str]:
@@ -339,123 +356,3 @@ def _choose_aspects(
             "table with prompts."
         )
     return kept, left_out
-
-
-def score_chunk(
-    stack: StackedMOS,
-    chunk: pd.DataFrame,
-    store: EmbeddingStore,
-    aspects: Sequence[str],
-    *,
-    level: float,
-    distributions: str = "none",
-    on_progress: Callable[[str, int, int], None] | None = None,
-) -> ScoredChunk:
-    """Score the usable clips of a prepared table, all at once.
-
-    Scores of aspects that are judged against the prompt are NaN where there is none.
-    """
-    models = clip_models(stack)
-    rows, set_aside = usable(models, chunk, store, on_progress=on_progress)
-    if not rows:
-        return ScoredChunk(pd.DataFrame(), pd.DataFrame(), set_aside)
-    clips = chunk.iloc[rows].reset_index(drop=True)
-    tables = stack.prediction_tables(clips)
-    frame = scored_table(
-        stack.final_estimator_,
-        tables,
-        clips[["clip_id", "audio"]],
-        aspects=aspects,
-        level=level,
-        systems=clips["system_id"].tolist(),
-    )
-    # Written on the scale of the labels, which may be another than the stack's own.
-    frame = stack.scales_.scored_table(frame, aspects)
-    gaps = text_gaps(clips, judged_by_prompt(models, aspects))
-    about = pd.DataFrame({FLAGS: [""] * len(clips)})
-    if models:
-        about = audio_columns(
-            clips["audio"].tolist(), needed_bandwidth(models), mono_rules_of(models)
-        )
-    has_gap = [bool(of_clip.any()) for of_clip in gaps]
-    about[FLAGS] = with_flag(about[FLAGS], NO_PROMPT, has_gap)
-    if OUT_OF_RANGE in frame:
-        is_marked = frame[OUT_OF_RANGE].tolist()
-        about[FLAGS] = with_flag(about[FLAGS], OUT_OF_RANGE, is_marked)
-    frame = pd.concat([frame, about], axis=1)
-    bins_of = distribution_table(
-        stack.final_estimator_,
-        tables,
-        clips["clip_id"].tolist(),
-        aspects=aspects,
-        wanted=distributions,
-    )
-    bins_of = stack.scales_.scored_table(bins_of, aspects)
-    return ScoredChunk(
-        frame=without_scores(frame, aspects, gaps),
-        distributions=without_distributions(
-            bins_of, clips["clip_id"], aspects, gaps=gaps
-        ),
-        set_aside=set_aside,
-        check=stack.final_estimator_.check_range(tables, clips["clip_id"].tolist()),
-    )
-
-
-def _needed_encoders(stack: StackedMOS) -> tuple[NeededEncoder, ...]:
-    """The encoders that the models of a stack were trained with.
-
-    They are not loaded here, where nothing is encoded.
-    """
-    needed: dict[NeededEncoder, None] = {}
-    for model in clip_models(stack):
-        words = dict(zip(("audio", "text"), model.encoder_words(), strict=True))
-        for kind, facts in model.encoders_.items():
-            encoder = NeededEncoder(
-                words[kind],
-                model.device,
-                mono=model.config_.mono,
-                signature=facts["signature"],
-            )
-            needed[encoder] = None
-    return tuple(needed)
-
-
-def _audio_of(piece: tuple[Any, ...]) -> list[object]:
-    """Names of the audio of a piece of `_score_in_worker`."""
-    _, folder, chunk, *_ = piece
-    return _absolute_paths(chunk, folder)
-
-
-def _absolute_paths(chunk: pd.DataFrame, folder: str) -> list[object]:
-    """Paths of clips that mean the same in every folder.
-
-    The folder of a worker may be another one. A missing path stays missing, to be set
-    aside.
-    """
-    return [
-        os.path.join(folder, path) if isinstance(path, str) and path else path
-        for path in chunk["audio"]
-    ]
-
-
-def _score_in_worker(
-    source: StackSource,
-    folder: str,
-    chunk: pd.DataFrame,
-    aspects: Sequence[str],
-    level: float,
-    distributions: str,
-    tables: Sequence[PredictionTable],
-) -> ScoredChunk:
-    """Score a chunk in a worker process; `folder` is what paths are relative to."""
-    absolute_paths = _absolute_paths(chunk, folder)
-    with cpu_threads(source.threads):
-        stack = with_predictions(load_stack(source), tables)
-        return score_chunk(
-            stack,
-            chunk.assign(audio=absolute_paths),
-            source.store_of(stack),
-            aspects=aspects,
-            level=level,
-            distributions=distributions,
-        )

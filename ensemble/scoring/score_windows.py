@@ -36,7 +36,7 @@ from base_models.clips.segments.windows import (
     windows_of,
 )
 from base_models.encoders.embed import clip_ids
-from base_models.encoders.store import Progress
+from base_models.encoders.filling.fill_store import Progress
 from base_models.errors import ClipError, UsageError, some
 from base_models.scales import Scale
 from ensemble.estimator.stacked_mos import StackedMOS

@@ -54,9 +54,12 @@ class StackSource:
         cls,
         folder: Path | str,
         embeddings: Path | str,
+        threads: int = 0,
         **overrides: str | tuple[str, ...],
     ) -> StackSource:
-        """The stack that is there now, to be scored with this process's threads.
+        """The stack that is there now, to be scored with so many threads.
+
+        By default these are as many as this process has.
 
         Raises
         ------
@@ -74,13 +77,19 @@ class StackSource:
             # Sorted pairs: equal sources must be equal keys of the cache below.
             overrides=tuple(sorted(overrides.items())),
             manifest=sha256(read_bytes(folder / MANIFEST)),
-            threads=torch.get_num_threads(),
+            threads=threads or torch.get_num_threads(),
         )
 
     def store_of(self, stack: StackedMOS) -> EmbeddingStore:
         """Where embeddings are kept that a stack reads."""
         dtype = stored_dtype(model for _, model in stack.estimators_)
         return EmbeddingStore(self.embeddings, dtype=dtype)
+
+
+def shared_threads(jobs: int) -> int:
+    """The threads of each of several processes that share those of this one."""
+    n_threads: int = torch.get_num_threads()
+    return max(1, n_threads // jobs)
 
 
 @functools.lru_cache(maxsize=2)

@@ -42,6 +42,7 @@ from base_models.files import (
 )
 from base_models.model_presets import AnyConfig, configured
 from base_models.pooled_config import PooledConfig
+from base_models.precision import IN_FLOAT32
 from ensemble.cluster.needs import Needs
 from ensemble.engine import spread
 from ensemble.training.rated_clips import RatedClips
@@ -85,7 +86,7 @@ class BaseRun:
     audio_encoder, text_encoder : str
         Registered names, or ``"name=folder"``.
     device : str
-        ``"auto"`` or the name of a device.
+        That trains. Its kind is part of what a neural run is, where it is not the CPU.
     data, folder, embeddings : Path
         Folders of the clip table, of this run and of the stored embeddings.
     table : str
@@ -95,6 +96,9 @@ class BaseRun:
         Of the stored embeddings.
     folds : int
         How many folds of the training split are predicted out of fold; 0 for none.
+    precisions : mapping of "audio" and "text" to str
+        What encoders compute in that are not in float32; the signature of an encoder,
+        which the name of the folder stands for, says it too.
     threads : int
         CPU threads of this run; 0 leaves them alone. Another number moves the last
         digits of the results, so it is part of what the run is.
@@ -117,6 +121,7 @@ class BaseRun:
     embeddings: Path
     dtype: str = "float16"
     folds: int = 0
+    precisions: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     overrides: Mapping[str, Any] = field(default_factory=dict)
     trial: bool = False
@@ -229,7 +234,7 @@ class BaseRun:
 
     def _facts(self, device: str) -> dict[str, Any]:
         """What a list of runs shows; no hash or signature depends on it."""
-        return {
+        facts = {
             "name": self.name,
             "device": device,
             "threads": self.threads,
@@ -241,6 +246,10 @@ class BaseRun:
             "table": self.table,
             "trial": self.trial,
         }
+        # Only where there are some, so that usual runs keep their bytes.
+        if self.precisions:
+            facts["precisions"] = dict(self.precisions)
+        return facts
 
     def _predict_out_of_fold(self, rated: RatedClips) -> dict[str, bytes]:
         """Prediction tables of each training fold, by a model that has not seen it."""
@@ -292,6 +301,7 @@ class BaseRun:
             "text_encoder": self.text_encoder,
             "text_aspects": text_aspects,
             "device": self.device,
+            "precision": {**IN_FLOAT32, **self.precisions},
             "store": EmbeddingStore(self.embeddings, dtype=self.dtype),
             "random_state": self.seed,
         }

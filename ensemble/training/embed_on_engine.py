@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from base_models.optional_libraries import LazyLibrary
+from base_models.precision import FLOAT32
 from ensemble.cluster.needs import NeededEncoder, Needs
 from ensemble.engine import spread
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from base_models.clips.read_clips import SetAside
     from base_models.encoders.base import Encoder
     from base_models.encoders.embed import FilledClips
-    from base_models.encoders.store import EmbeddingStore, Progress
+    from base_models.encoders.filling.fill_store import Progress
+    from base_models.encoders.store import EmbeddingStore
 else:
     torch = LazyLibrary("torch")
 
@@ -52,6 +54,8 @@ class Embedding:
         For blank prompts, see `base_models.encoders.embed.fill_clips`.
     mono : str
         See `base_models.encoders.load_encoder`.
+    precisions : tuple of str and str
+        What the audio and the text encoder compute in.
     """
 
     folder: Path | None
@@ -62,6 +66,7 @@ class Embedding:
     threads: int
     placeholder: str
     mono: str
+    precisions: tuple[str, str]
 
 
 def embed_chunks(
@@ -114,6 +119,7 @@ def embed_chunks(
         threads=torch.get_num_threads(),
         placeholder=placeholder,
         mono=audio.mono,
+        precisions=(audio.precision, text.precision if text else FLOAT32),
     )
     pieces = [
         (clips.iloc[start : start + CLIPS_PER_PIECE], embedding)
@@ -211,10 +217,11 @@ def _embed_piece(clips: pd.DataFrame, embedding: Embedding) -> FilledClips:
 
     with cpu_threads(embedding.threads):
         device = str(resolve_device(embedding.device))
-        audio = _encoder(embedding.audio_encoder, device, embedding.mono)
+        of_audio, of_text = embedding.precisions
+        audio = _encoder(embedding.audio_encoder, device, embedding.mono, of_audio)
         text = None
         if embedding.text_encoder is not None:
-            text = _encoder(embedding.text_encoder, device, embedding.mono)
+            text = _encoder(embedding.text_encoder, device, embedding.mono, of_text)
         store = EmbeddingStore(embedding.folder, dtype=embedding.dtype)
         return fill_clips(
             clips, store, audio, text=text, placeholder=embedding.placeholder
@@ -222,8 +229,13 @@ def _embed_piece(clips: pd.DataFrame, embedding: Embedding) -> FilledClips:
 
 
 @functools.lru_cache(maxsize=4)
-def _encoder(spec: str, device: str, mono: str) -> Encoder:
+def _encoder(
+    spec: str,
+    device: str,
+    mono: str,
+    precision: str,
+) -> Encoder:
     """A frozen encoder, loaded once per process."""
     from base_models.encoders import load_encoder
 
-    return load_encoder(spec, device=device, mono=mono)
+    return load_encoder(spec, device=device, mono=mono, precision=precision)

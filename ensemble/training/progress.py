@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -39,6 +40,8 @@ from ensemble.training.base_model_run import (
 
 PLAIN_SECONDS = 20.0
 """Without a terminal, seconds between two lines about the same run."""
+_SPEED_SECONDS = 3600.0
+"""Seconds over which the speed of a bar is measured."""
 LOOK_SECONDS = 0.5
 """Seconds between two looks at the progress files."""
 
@@ -210,10 +213,13 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
+        # Of workers elsewhere nothing is heard for minutes.
+        speed_estimate_period=_SPEED_SECONDS,
     )
     tasks: dict[str, TaskID] = {}
     shown_at: dict[str, float] = {}
     started = time.monotonic()
+    paces: dict[str, _Pace] = {}
 
     def update_bar(encoder: str, done: int, total: int) -> None:
         if encoder not in tasks:
@@ -221,16 +227,52 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
         bars.update(tasks[encoder], completed=done)
 
     def print_line(encoder: str, done: int, total: int) -> None:
+        pace = paces.setdefault(encoder, _Pace(done))
         # Short work is reported once, when it ends.
         is_first_and_last = done == total and encoder not in shown_at
         seconds = time.monotonic() - shown_at.get(encoder, started)
         if is_first_and_last or seconds >= PLAIN_SECONDS:
             shown_at[encoder] = time.monotonic()
-            line = _step(encoder, f"{done} of {total} ")
+            line = _step(encoder, f"{done} of {total} ") + pace.time_left(done, total)
             console.print(line, highlight=False, soft_wrap=True)
 
     with bars if has_bars else contextlib.nullcontext():
         yield update_bar if has_bars else print_line
+
+
+@dataclass
+class _Pace:
+    """How fast something is done, from the first count of it on.
+
+    Parameters
+    ----------
+    done : int
+        What was done before.
+    """
+
+    done: int
+    started: float = field(default_factory=time.monotonic)
+
+    def time_left(self, done: int, total: int) -> str:
+        """Words for the time until the end; "" where it cannot be told or is here."""
+        n_done = done - self.done
+        if n_done <= 0 or done >= total:
+            return ""
+        seconds = (total - done) * (time.monotonic() - self.started) / n_done
+        return f", about {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it.
+
+    >>> duration(41.2), duration(5400), duration(500_000)
+    ('41 s', '90 min', '139 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 3 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"
 
 
 def _step(encoder: str, count: str) -> str:

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base_models.clips.read_clips import SetAside
 from base_models.clips.same_audio.recordings import Recordings
 from base_models.config import BaseConfig
+from base_models.devices import CPU, kind_of
 from base_models.errors import (
     DamagedArtifact,
     StackedMOSError,
     UsageError,
     some,
 )
+from base_models.precision import FLOAT32
 from ensemble.cluster.needs import NeededEncoder, Needs
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import (
@@ -30,14 +31,15 @@ from ensemble.training.base_model_run import (
     Watch,
     train_runs,
 )
-from ensemble.training.checks.plan_checks import check_plan
 from ensemble.training.embed_for_plan import EncoderPair, OnEmbed, embed_for_plan
+from ensemble.training.encoding.checked_encoders import checked_encoders
 from ensemble.training.processes import share_out
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.training.training_setup import Compute, ModelSetup, TrainingSetup
 from ensemble.workspace import BASE_MODELS, Workspace
 
 if TYPE_CHECKING:
+    from base_models.encoders.base import Encoder
     from base_models.encoders.embed import FilledClips
     from base_models.encoders.store import EmbeddingStore
 
@@ -60,8 +62,8 @@ class TrainingPlan:
         The clips that cannot.
     jobs : int
         Worker processes.
-    device : str
-        The device that ``"auto"`` stands for on this machine.
+    devices : tuple of str
+        Those that the runs are dealt over, of one kind.
     recordings : Recordings
         Which of the clips are copies of one recording.
     failed : mapping of str to StackedMOSError
@@ -72,7 +74,7 @@ class TrainingPlan:
     rated: RatedClips
     set_aside: tuple[SetAside, ...]
     jobs: int
-    device: str
+    devices: tuple[str, ...]
     recordings: Recordings
     failed: Mapping[str, StackedMOSError] = field(default_factory=dict)
 
@@ -116,20 +118,13 @@ def plan_training(
         `check_plan`), or a split has no usable clip. An encoder that fails only stops
         the models that are on it, unless all of them are.
     """
-    from base_models.devices import resolve_device
+    from base_models.devices import resolve_devices
     from base_models.encoders.store import EmbeddingStore
 
-    # A wrong name or missing weights are refused before hours of embedding.
-    setups = {name: setup.model(name) for name in dict(models)}
-    setup.check_used(setups)
-    check_plan(rated, setups, setup.folds, encoders=setup.encoders)
-    with_text = any(rated.needs_text)
-
-    device = str(resolve_device(compute.device))
-    pairs = {
-        preset: _load_pair(model, with_text, device) for preset, model in setups.items()
-    }
-    _check_widths(setups, pairs, rated.needs_text)
+    devices = tuple(str(device) for device in resolve_devices(compute.device))
+    _check_one_device(devices, compute)
+    device = devices[0]
+    setups, pairs = checked_encoders(rated, models, setup, compute=compute)
     store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
     embedded = embed_for_plan(
         rated,
@@ -165,13 +160,13 @@ def plan_training(
             for name, pair in pairs.items()
             if name not in embedded.failed
         ]
-        jobs = share_out(len(runs), device, max(sizes), threads=compute.threads)
+        jobs = share_out(len(runs), devices, max(sizes), threads=compute.threads)
     return TrainingPlan(
         runs=runs,
         rated=usable,
         set_aside=filled.set_aside,
         jobs=jobs,
-        device=device,
+        devices=devices,
         recordings=recordings,
         failed={
             run.name: embedded.failed[name]
@@ -246,7 +241,7 @@ def train_base_models(
 
     needs = _needs(plan, unfinished) if engine != LOCAL else Needs()
     found = train_runs(
-        unfinished,
+        _dealt(unfinished, plan.devices) if engine == LOCAL else unfinished,
         jobs=plan.jobs,
         watch=watch,
         engine=engine,
@@ -263,18 +258,41 @@ def train_base_models(
     )
 
 
+def _check_one_device(devices: Sequence[str], compute: Compute) -> None:
+    """Refuse several devices on an engine, where each worker has its own."""
+    if len(devices) > 1 and compute.engine != LOCAL:
+        raise UsageError(
+            f"--device {compute.device} names {len(devices)} devices, and each worker "
+            f"of {compute.engine} has one; name the kind alone, such as "
+            f"{kind_of(devices[0])}."
+        )
+
+
+def _dealt(runs: Sequence[BaseRun], devices: Sequence[str]) -> list[BaseRun]:
+    """Runs in turn on each device; which one it is changes nothing that they give."""
+    return [
+        replace(run, device=devices[place % len(devices)])
+        for place, run in enumerate(runs)
+    ]
+
+
 def _needs(plan: TrainingPlan, runs: Iterable[BaseRun]) -> Needs:
     """What a worker must have to train some runs of a plan."""
     from base_models.encoders import load_encoder
 
     encoders: dict[NeededEncoder, None] = {}
     for run in runs:
-        words = [run.audio_encoder]
+        words = {"audio": run.audio_encoder}
         if any(plan.rated.needs_text) and not run.config.audio_only:
-            words.append(run.text_encoder)
-        for word in words:
+            words["text"] = run.text_encoder
+        for kind, word in words.items():
             # The plan has loaded them, so that this reads nothing.
-            encoder = load_encoder(word, device=plan.device, mono=run.config.mono)
+            encoder = load_encoder(
+                word,
+                device=plan.devices[0],
+                mono=run.config.mono,
+                precision=run.precisions.get(kind, FLOAT32),
+            )
             encoders[NeededEncoder.of(encoder, word, run.device)] = None
     audio = plan.rated.frame["audio"]
     return Needs(tuple(encoders), audio_of=lambda piece: audio)
@@ -315,38 +333,6 @@ def _nothing_trained(failed: Mapping[str, StackedMOSError]) -> StackedMOSError:
     # Of several kinds, some are of the data or the settings.
     kind = kinds.pop() if len(kinds) == 1 else UsageError
     return kind(message)
-
-
-def _load_pair(model: ModelSetup, with_text: bool, device: str) -> EncoderPair:
-    """The encoders of a preset; no text encoder where it reads no text."""
-    from base_models.encoders import load_encoder
-
-    words = model.encoder_words(with_text)
-    mono = model.config.mono
-    audio, *texts = [load_encoder(word, device=device, mono=mono) for word in words]
-    return audio, texts[0] if texts else None
-
-
-def _check_widths(
-    setups: Mapping[str, ModelSetup],
-    pairs: Mapping[str, EncoderPair],
-    needs_text: Sequence[bool],
-) -> None:
-    """Refuse networks that cannot be built on their encoders, before any embedding."""
-    from base_models.networks.costs import on_meta
-    from base_models.networks.models import build_model
-
-    for name, model in setups.items():
-        config = model.config
-        if not isinstance(config, BaseConfig):
-            continue
-        audio, text = pairs[name]
-        text_dim = text.dim if text else None
-        build = partial(build_model, config, needs_text, audio.dim, text_dim)
-        try:
-            on_meta(build)
-        except UsageError as error:
-            raise UsageError(f"'{name}' on {audio.name}: {error}") from error
 
 
 def _recordings(
@@ -420,7 +406,7 @@ class _OnDevice:
     @property
     def threads(self) -> int:
         """CPU threads of a run; 0 on a GPU, where they move no digits."""
-        return self.compute.threads if self.device == "cpu" else 0
+        return self.compute.threads if self.device == CPU else 0
 
 
 def _lay_out_run(
@@ -441,9 +427,13 @@ def _lay_out_run(
         "text": text.signature if text else None,
         "dtype": setup.dtype,
     }
-    # The usual single thread is not hashed.
+    # The usual single thread of the CPU is not hashed.
     if compute.threads > 1:
         context["threads"] = compute.threads
+    kind = kind_of(compute.device)
+    # A regressor on pooled embeddings computes on the CPU, wherever its encoder does.
+    if kind != CPU and isinstance(model.config, BaseConfig):
+        context["device"] = kind
 
     # Nor are encoders that are used as they are.
     normalised = {"audio": audio.normalised}
@@ -469,8 +459,10 @@ def _lay_out_run(
         seed=seed,
         audio_encoder=model.audio_encoder,
         text_encoder=model.text_encoder,
-        # As it was given: on an engine, each worker resolves "auto" for itself.
-        device=compute.compute.device,
+        # On an engine each worker has a device of its own, of the same kind.
+        device=compute.device if compute.compute.engine == LOCAL else kind,
+        # As it is here: another one is another run.
+        precisions=_other_precisions(audio, text),
         data=data.folder,
         table=data.without_ratings,
         folder=workspace.base_run(name, seed, signature),
@@ -481,6 +473,16 @@ def _lay_out_run(
         overrides=dict(setup.overrides),
         trial=setup.trial,
     )
+
+
+def _other_precisions(audio: Encoder, text: Encoder | None) -> dict[str, str]:
+    """Precision of the encoders that do not compute in the usual one, by their kind."""
+    loaded = {"audio": audio} if text is None else {"audio": audio, "text": text}
+    return {
+        kind: encoder.precision
+        for kind, encoder in loaded.items()
+        if encoder.precision != FLOAT32
+    }
 
 
 def _size_in_memory(

@@ -16,6 +16,7 @@ from base_models.encoders import check_kind, known_encoders, parse_encoder
 from base_models.errors import UsageError, one_of, some
 from base_models.model_presets import ALL_MODELS, AnyConfig, configured
 from base_models.pooled_config import POOLED_MODELS
+from base_models.precision import AUTO
 from ensemble.engine import LOCAL
 from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.model_sets import (
@@ -207,9 +208,12 @@ class Compute:
     Parameters
     ----------
     device : str
-        ``"auto"`` or the name of a device.
+        ``"auto"``, the name of a device, or several of one kind (``"cuda:0,1"``), over
+        which the runs are dealt. The kind is part of what a run is.
+    precision : str, or mapping of "audio" and "text" to str
+        Of the encoders, see `base_models.precision`; part of what a run is.
     jobs : int
-        Worker processes; 0 shares out the cores (one process on a GPU).
+        Worker processes; 0 shares out the cores (one process on each GPU).
     threads : int
         CPU threads of each run. The number moves the last digits of the results, so it
         is fixed whatever else is still to be trained, and another number is another
@@ -219,6 +223,7 @@ class Compute:
     """
 
     device: str = "auto"
+    precision: str | Mapping[str, str] = AUTO
     jobs: int = 0
     threads: int = 1
     engine: str = LOCAL

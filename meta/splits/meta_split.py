@@ -7,13 +7,15 @@ stratified by both.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from base_models.clips.names import names_or_blank
-from base_models.clips.splits import folds, stratified_holdout
 from base_models.errors import UsageError
-from meta.rows import Rows
+
+if TYPE_CHECKING:
+    # Imported late: a command reads the usual share before it has anything to split.
+    import numpy as np
+
+    from meta.rows import Rows
 
 VALIDATION_SHARE = 0.4
 """Share of the rows that measure (DORA-MOS, section III.D: 60 % to fit, 40 % to
@@ -71,6 +73,8 @@ def meta_split(
         when `validation` is not such a share, or there are fewer than 2 rows (or
         groups).
     """
+    from base_models.clips.splits import stratified_holdout
+
     return stratified_holdout(
         rows.systems, rows.labels, validation, seed=seed, groups=rows.group_names
     )
@@ -95,6 +99,8 @@ def meta_folds(rows: Rows, seed: int = 0) -> np.ndarray:
     UsageError
         when there are fewer than 2 rows (or groups).
     """
+    from base_models.clips.splits import folds
+
     together = rows.together
     n_units = len(rows) if together is None else count_groups(together)
 
@@ -105,6 +111,8 @@ def meta_folds(rows: Rows, seed: int = 0) -> np.ndarray:
 
 def count_groups(groups: Iterable[object]) -> int:
     """Number of different groups; each missing name counts as one by itself."""
+    from base_models.clips.names import names_or_blank
+
     names = names_or_blank(groups)
     known = names[names != ""]
     return len(set(known)) + len(names) - len(known)

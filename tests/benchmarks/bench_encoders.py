@@ -223,7 +223,7 @@ def bench_reading_against_muq(tmp_path):
     clip = (0.1 * np.sin(np.arange(10 * RATE) * 0.05)).astype(np.float32)
     compute, embedding = timed(lambda: encoder.encode([clip])[0])
     for i in range(50):
-        store._put(encoder, f"{i:064d}", embedding)
+        store.put(encoder, f"{i:064d}", embedding)
     read, _ = timed(lambda: [store.get(encoder, f"{i:064d}") for i in range(50)])
     print(
         f"\nMuQ, 10 s clip: reading its embedding, verified, is "

@@ -19,10 +19,11 @@ from base_models.clips.audio import content_hash, load_audio
 from base_models.clips.audio_files.apart.limits import NO_LIMITS, SECONDS_VARIABLE
 from base_models.clips.audio_files.read_keys import noted_keys
 from base_models.encoders import known_encoders, load_encoder
-from base_models.encoders import store as store_module
+from base_models.encoders.filling import prepared_items
 from base_models.encoders.libraries import missing_libraries
 from base_models.encoders.store import EmbeddingStore
 from base_models.encoders.weights import missing_files
+from base_models.files import parse_tensors
 
 RESULTS = Path(__file__).parents[1] / "torture" / "RESULTS.md"
 HEADING = "## What safety costs"
@@ -135,7 +136,7 @@ def _verifying(clips: dict[str, str], folder: Path) -> tuple[float, float]:
     def unverified() -> None:
         for key in keys.values():
             data = store.path(encoder.signature, key).read_bytes()
-            store_module.parse_tensors(data, key)
+            parse_tensors(data, key)
 
     def verified() -> None:
         for key in keys.values():
@@ -160,12 +161,12 @@ def _whole(clips: dict[str, str], folder: Path, name: str) -> tuple[float, float
 
     def trusting() -> None:
         # As before: the file is hashed, and opened again to be decoded, unseen.
-        prepared = store_module._prepared
-        store_module._prepared = lambda encoder, key, item: encoder.prepare(item)
+        prepared = prepared_items.prepared_item
+        prepared_items.prepared_item = lambda encoder, key, item: encoder.prepare(item)
         try:
             fill()
         finally:
-            store_module._prepared = prepared
+            prepared_items.prepared_item = prepared
 
     for path in clips.values():
         content_hash(path)

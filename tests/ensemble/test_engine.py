@@ -25,9 +25,9 @@ from commands import (
     two_epochs,
     wait_until,
 )
+from dask_cluster import Cluster
 
-from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
-from base_models.files import read_json
+from base_models.errors import StackedMOSError, UsageError
 from ensemble.cli.shared.exit_codes import run_command
 from ensemble.cluster import crew, run_pieces
 from ensemble.engine import check_engine, spread
@@ -40,53 +40,6 @@ from ensemble.training.train_base_models import (
 from ensemble.workspace import Workspace
 
 MODELS = [("dora", 0), ("dora_l1", 0)]
-
-
-class Cluster:
-    """A scheduler and its worker processes."""
-
-    def __init__(self, folder):
-        self.folder, self.about, self.workers = folder, folder / "scheduler.json", []
-        options = ("--port", "0", "--no-dashboard", "--scheduler-file", self.about)
-        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", *options)
-        self.address = ""
-        wait_until(self.found, self.scheduler)
-
-    def found(self):
-        """Whether the scheduler has written where it is, and all of it."""
-        with contextlib.suppress(DamagedArtifact):
-            self.address = read_json(self.about)["address"].replace("tcp://", "dask://")
-        return self.address
-
-    def start(self, *words):
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])
-        }
-        with (self.folder / f"{words[0]}.log").open("ab") as log:
-            words = [sys.executable, "-m", "dask", *words]
-            return subprocess.Popen(
-                words, cwd=self.folder, env=environment, stdout=log, stderr=log
-            )
-
-    def fill(self, count=2):
-        """So many workers that live."""
-        options = (
-            "--scheduler-file",
-            self.about,
-            "--nthreads",
-            "1",
-            "--no-nanny",
-            "--no-dashboard",
-        )
-        self.workers = [worker for worker in self.workers if worker.poll() is None]
-        while len(self.workers) < count:
-            self.workers.append(self.start("worker", "--host", "127.0.0.1", *options))
-        return self
-
-    def close(self):
-        for process in (*self.workers, self.scheduler):
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from files_in_memory import write_in_memory
 from torture.harness import (
     ROWS,
     Result,
@@ -29,6 +30,7 @@ from torture.results import RESULTS, write_results
 def main() -> int:
     """Run what the command line asks for; 1 when a case failed."""
     arguments = _parser().parse_args()
+    write_in_memory()
     if arguments.prepare:
         row_class(arguments.row)(arguments.prepare, arguments.seed).prepare()
         return 0

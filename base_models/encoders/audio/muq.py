@@ -8,8 +8,8 @@ Notes
 -----
 The package's own model class is not used: it calls `torch.load` on a path found in its
 config, resets two global random generators, and fails in transformers 5. Its parts are
-put together here: log-mel, fixed normalisation, convolutions, and the conformer with
-eager attention.
+put together here: log-mel, fixed normalisation, convolutions, and the conformer. With
+trained weights, batch normalisation is folded into the convolutions ahead of it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ import torch
 from torch import nn
 
 from base_models.encoders.base import Encoder, assemble_from_config, prepare_audio
+from base_models.encoders.numerics.folding import fold_batch_norm
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
+from base_models.precision.modes import full_precision
 
 if TYPE_CHECKING:
     from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
@@ -74,9 +76,21 @@ class MuQConformer(nn.Module):
         """The parts that hold weights, under the names they have in a checkpoint."""
         return nn.ModuleDict({"conv": self.conv, "conformer": self.conformer})
 
+    def fold(self) -> None:
+        """Fold what batch normalisation learned into the convolutions, once loaded."""
+        for block in self.conv.conv:
+            for number in (1, 2, 3):
+                # A block whose input has the shape of its output has no third.
+                if hasattr(block, f"conv{number}"):
+                    fold_batch_norm(block, f"conv{number}", norm=f"bn{number}")
+        for layer in self.conformer.layers:
+            fold_batch_norm(layer.conv_module, "depthwise_conv", norm="batch_norm")
+
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        # Without the last frame, as in the package.
-        mel = self.spectrogram(samples)[..., :-1]
+        # Decibels of faint bands are not to be rounded; without the last frame, as in
+        # the package.
+        with full_precision(samples.device.type):
+            mel = self.spectrogram(samples)[..., :-1]
         normalised = (mel - self.mean) / self.std
         return self.conformer(self.conv(normalised)).last_hidden_state
 
@@ -95,6 +109,7 @@ def build(
     """
     module, dim = assemble_from_config(files, "MuQ", assemble_muq)
     files.fill(module.weighted_parts, muq_tensors(files.tensors()))
+    module.fold()
     return Encoder.from_spec(
         spec,
         module=module,
@@ -168,7 +183,7 @@ def _assemble_conformer(
     conformer_config = Wav2Vec2ConformerConfig.from_dict(
         {**config, "num_hidden_layers": depth, "hidden_size": width}
     )
-    conformer_config._attn_implementation = "eager"
+    conformer_config._attn_implementation = "sdpa"
     conformer = Wav2Vec2ConformerEncoder(conformer_config)
 
     # Its forward never uses this part, whose tensors are named differently in

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from base_models.encoders.base import Encoder, prepare_audio
+from base_models.encoders.numerics.folding import fix_weights
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import UsageError
@@ -65,7 +66,7 @@ def wave_config(config_class: type[Config], config: Mapping[str, Any]) -> Config
         "layerdrop": 0.0,
     }
     built = config_class.from_dict(inference_config)
-    built._attn_implementation = "eager"
+    built._attn_implementation = "sdpa"
     return built
 
 
@@ -90,6 +91,7 @@ def wave_encoder(
         if name.startswith(PARTS):
             used[_current_name(name)] = tensor
     files.fill(model, used)
+    fix_weights(model)
 
     config = model.config
     shortest = shortest_input(config.conv_kernel, config.conv_stride)

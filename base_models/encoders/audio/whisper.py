@@ -21,6 +21,7 @@ from torch import nn
 from base_models.encoders.base import Encoder, assemble_from_config, prepare_audio
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles, select_tensors
+from base_models.precision.modes import full_precision
 
 # Samples at 16 kHz: 25 and 10 ms. One embedding frame is two hops.
 N_FFT = 400
@@ -62,7 +63,9 @@ class WhisperFrames(nn.Module):
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         length = samples.shape[-1]
         padded = nn.functional.pad(samples, (0, WINDOW - length))
-        hidden = self.encoder(self.log_mel(padded)).last_hidden_state
+        with full_precision(samples.device.type):
+            mel = self.log_mel(padded)
+        hidden = self.encoder(mel).last_hidden_state
 
         if self.padded:
             return hidden
@@ -129,7 +132,7 @@ def assemble_whisper(config: dict[str, Any]) -> tuple[WhisperFrames, int]:
             "model_type must be 'whisper', and max_source_positions 1500, which is 30 s"
         )
     whisper_config = WhisperConfig.from_dict(config)
-    whisper_config._attn_implementation = "eager"
+    whisper_config._attn_implementation = "sdpa"
 
     extractor = WhisperFeatureExtractor(
         feature_size=whisper_config.num_mel_bins,

@@ -148,6 +148,7 @@ def _build_audio(
     # The checkpoint knows only those parts of MuQ that hold weights.
     tensors = _tower_tensors(files, kind="audio", select=muq_tensors)
     files.fill(_loadable(muq.weighted_parts, head), tensors)
+    muq.fold()
 
     audio_config = files.json("config.json")["audio_model"]
     _keep_layers(muq.conformer, audio_config.get("use_layer_idx", -1))
@@ -263,7 +264,7 @@ def assemble_xlm_roberta(config: dict[str, Any]) -> XLMRobertaModel:
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
     roberta_config = XLMRobertaConfig.from_dict(config)
-    roberta_config._attn_implementation = "eager"
+    roberta_config._attn_implementation = "sdpa"
     return XLMRobertaModel(roberta_config, add_pooling_layer=False)
 
 

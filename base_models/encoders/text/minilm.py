@@ -60,6 +60,5 @@ def assemble_minilm(config: dict[str, Any]) -> BertModel:
     from transformers import BertConfig, BertModel
 
     bert_config = BertConfig.from_dict(config)
-    # Fused attention kernels may differ in the last bits.
-    bert_config._attn_implementation = "eager"
+    bert_config._attn_implementation = "sdpa"
     return BertModel(bert_config, add_pooling_layer=False)

@@ -68,7 +68,7 @@ def assemble_qwen3(config: dict[str, Any]) -> Qwen3Model:
     if config.get("model_type") != "qwen3":
         raise ValueError(f"model_type is {config.get('model_type')!r}, not 'qwen3'")
     qwen_config = Qwen3Config.from_dict(config)
-    qwen_config._attn_implementation = "eager"
+    qwen_config._attn_implementation = "sdpa"
     # The cache serves generation; here every prompt is read once.
     qwen_config.use_cache = False
     return Qwen3Model(qwen_config)

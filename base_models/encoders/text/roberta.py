@@ -57,6 +57,5 @@ def assemble_roberta(config: dict[str, Any]) -> RobertaModel:
     from transformers import RobertaConfig, RobertaModel
 
     roberta_config = RobertaConfig.from_dict(config)
-    # Fused attention kernels may differ in the last bits.
-    roberta_config._attn_implementation = "eager"
+    roberta_config._attn_implementation = "sdpa"
     return RobertaModel(roberta_config, add_pooling_layer=False)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from base_models.errors import UsageError, nearest_name
+from base_models.precision import AUTO
 from ensemble.cli.shared.exit_codes import EXIT_CODES, USAGE, fail, say
 from ensemble.cli.shared.general_options import add_general_options
 from ensemble.screen.streams import await_json, take_stdout
@@ -264,14 +265,44 @@ def add_config_option(parser: Options) -> None:
     )
 
 
-def add_device_option(group: OptionGroup, when: str = "") -> None:
-    """Add ``--device``; `when` says what else must be given for it."""
+def add_device_option(
+    group: OptionGroup,
+    when: str = "",
+    *,
+    deals_runs: bool = False,
+) -> None:
+    """Add ``--device``.
+
+    Parameters
+    ----------
+    group : OptionGroup
+    when : str
+        What else must be given for it.
+    deals_runs : bool
+        Whether it may name several, over which runs are dealt.
+    """
+    several = "; runs are dealt over several, such as cuda:0,1" if deals_runs else ""
     group.add_argument(
         "--device",
         type=str,
         default=None if when else "auto",
-        help=f"{when}where to compute: cpu, cuda, mps, or auto: the fastest of them "
-        "that is there",
+        help=f"{when}where to compute: cpu, cuda (cuda:1 is the second GPU), mps, or "
+        f"auto: the fastest of them that is there{several}",
+    )
+
+
+USUAL_PRECISION = "the fastest that an encoder has proved itself in"
+"""What ``--precision auto`` is where encoders are chosen."""
+
+
+def add_precision_option(group: OptionGroup, default: str, when: str = "") -> None:
+    """Add ``--precision``; `default` says what ``auto`` is, `when` what it needs."""
+    group.add_argument(
+        "--precision",
+        type=str,
+        default=None if when else AUTO,
+        help=f"{when}what encoders compute in: float32, bfloat16, tf32 (CUDA alone), "
+        f"or auto: {default}",
     )
 
 

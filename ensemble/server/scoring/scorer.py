@@ -26,7 +26,7 @@ from ensemble.server.scoring.cures import cure_of
 from ensemble.server.scoring.score_form import ScoreRequest
 from ensemble.server.scoring.upload_store import UploadStore
 from ensemble.server.work_queue import Job
-from meta.score_columns import REASON, STATUS
+from meta.score_columns import FLAGS, REASON, STATUS
 
 MOST_PICTURES = 12
 """Clips of a request that pictures are drawn of; each takes about a second."""
@@ -155,7 +155,7 @@ class Scorer:
             )
         if windowed is not None:
             notes += windowed.notes
-        elif note := length_note(scores.usable["audio"].tolist()):
+        elif note := length_note(scores.usable[FLAGS].tolist()):
             # The page's word for the option that the note of the command names.
             notes.append(
                 note.replace("--windows all", "the choice “all of longer clips”")

@@ -29,7 +29,7 @@ from base_models.pooled.regressors import fit_regressor
 from base_models.pooled_config import PooledConfig
 
 if TYPE_CHECKING:
-    from base_models.encoders.store import Progress
+    from base_models.encoders.filling.fill_store import Progress
 
 Encoding = Callable[[], contextlib.AbstractContextManager["Progress | None"]]
 

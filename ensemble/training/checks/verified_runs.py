@@ -19,6 +19,7 @@ from base_models.errors import (
 )
 from base_models.files import Artifact, is_sealed, sha256
 from base_models.files.artifact import read_manifest
+from base_models.precision import IN_FLOAT32
 from ensemble.training.base_model_run import ROLE, BaseRun
 from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.rated_clips import RatedClips
@@ -177,7 +178,10 @@ def _laid_out_again(
     facts = run.facts
     word = run.name.removesuffix(f"-s{run.seed}")
     compute = Compute(
-        device=facts.get("device", "auto"), jobs=1, threads=facts.get("threads", 1)
+        device=facts.get("device", "auto"),
+        precision={**IN_FLOAT32, **facts.get("precisions", {})},
+        jobs=1,
+        threads=facts.get("threads", 1),
     )
     settings = facts.get("settings") or AS_PUBLISHED
     # Single settings of a plan may be of other models than this one.

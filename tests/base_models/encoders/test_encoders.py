@@ -105,7 +105,7 @@ def test_muq_agrees_with_its_own_package(folders):
             oracle.model.conv(mel)
         ).last_hidden_state.numpy()
     ours = load_encoder("muq", folders["muq"]).encode(samples.numpy())
-    np.testing.assert_allclose(ours, expected, atol=1e-6)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 def test_roberta_agrees_with_from_pretrained(folders):
@@ -380,7 +380,7 @@ def test_a_folder_with_only_a_pickle_is_refused_with_the_cure(folders, tmp_path)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(
         UsageError,
-        match=r"no model.safetensors in .* \(a pickle is never loaded.*weights_only=True",
+        match=r"no model.safetensors in .* \(a pickle is never loaded.*weights_only",
     ):
         load_encoder("muq", folder)
     with pytest.raises(UsageError, match="is not a folder"):

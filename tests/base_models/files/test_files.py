@@ -167,6 +167,7 @@ def test_a_parquet_table_is_read_without_threads_that_outlive_python(tmp_path):
     pd.DataFrame({"clip_id": ["a", "b"], "mos": [1.5, None]}).to_parquet(path)
     program = (
         "import os, sys\n"
+        "import pandas, pyarrow.parquet\n"
         "from base_models.files import parse_parquet\n"
         "data = open(sys.argv[1], 'rb').read()\n"
         "before = len(os.listdir('/proc/self/task'))\n"

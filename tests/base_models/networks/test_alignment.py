@@ -4,14 +4,46 @@ import numpy as np
 import ot
 import pytest
 import torch
+from geomloss import SamplesLoss
 
 from base_models.networks.alignment import (
     Transport,
-    _average_frames,
     contrastive,
     gromov_wasserstein_cost,
-    sinkhorn_cost,
 )
+from base_models.networks.sinkhorn import Sinkhorn, average_frames
+
+
+def geomloss_cost(blur=0.05, scaling=0.5):
+    """The divergence of one clip as geomloss computes it."""
+    return SamplesLoss(
+        "sinkhorn", p=2, blur=blur, scaling=scaling, backend="tensorized"
+    )
+
+
+def sinkhorn_cost(blur=0.05, scaling=0.5, steps=26):
+    """The divergence of one clip as a batch of one computes it."""
+    solve = Sinkhorn(blur, scaling, steps=steps)
+
+    def cost(x, y):
+        masks = [torch.ones(1, len(cloud), dtype=torch.bool) for cloud in (x, y)]
+        return solve(x[None], masks[0], y[None], masks[1])
+
+    return cost
+
+
+def padded(pairs):
+    """Clouds of clips as a batch, its padding full of numbers that nobody may read."""
+    longest = [max(len(pair[side]) for pair in pairs) for side in (0, 1)]
+    batch = []
+    for side, filler in ((0, 1e4), (1, -1e4)):
+        dim = pairs[0][side].shape[1]
+        clouds = torch.full((len(pairs), longest[side], dim), filler)
+        lengths = torch.tensor([len(pair[side]) for pair in pairs])
+        for row, pair in enumerate(pairs):
+            clouds[row, : len(pair[side])] = pair[side]
+        batch += [clouds, torch.arange(longest[side]) < lengths[:, None]]
+    return batch
 
 
 def points(n, dim=3, seed=0, shift=0.0):
@@ -46,7 +78,9 @@ def test_sinkhorn_agrees_with_exact_transport_on_small_cases(n, m, shift):
     x, y = points(n), points(m, seed=1, shift=shift)
     exact = ot.emd2(uniform(n), uniform(m), half_squares(x, y))
     assert sinkhorn_cost()(x, y).item() == pytest.approx(exact, rel=0.07)
-    assert sinkhorn_cost(scaling=0.99)(x, y).item() == pytest.approx(exact, rel=0.003)
+    assert sinkhorn_cost(scaling=0.99, steps=900)(x, y).item() == pytest.approx(
+        exact, rel=0.003
+    )
 
 
 def test_sinkhorn_agrees_with_the_debiased_divergence_of_pot():
@@ -56,7 +90,7 @@ def test_sinkhorn_agrees_with_the_debiased_divergence_of_pot():
         entropic(x, y, epsilon)
         - (entropic(x, x, epsilon) + entropic(y, y, epsilon)) / 2
     )
-    ours = sinkhorn_cost(blur, scaling=0.99)(x, y)
+    ours = sinkhorn_cost(blur, scaling=0.99, steps=900)(x, y)
     assert ours.item() == pytest.approx(theirs, rel=1e-3)
 
 
@@ -85,30 +119,76 @@ def test_the_gradient_of_gromov_wasserstein_is_that_of_small_steps():
     assert y.grad[1, 2].item() == pytest.approx(rise.item() / 2e-5, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    "cost",
-    [sinkhorn_cost(), gromov_wasserstein_cost],
-    ids=["sinkhorn", "gromov_wasserstein"],
-)
-def test_transport_is_the_mean_over_clips_at_their_true_lengths(cost):
+def test_transport_is_the_mean_over_clips_at_their_true_lengths():
     lengths = [(5, 3), (2, 4), (1, 1)]
     pairs = [(points(n, seed=n), points(m, seed=10 + m, shift=1.0)) for n, m in lengths]
-    frames, tokens = torch.full((3, 5, 3), 1e4), torch.full((3, 4, 3), -1e4)
-    for row, (x, y) in enumerate(pairs):
-        frames[row, : len(x)], tokens[row, : len(y)] = x, y
-    n, m = torch.tensor(lengths).T
-    masks = torch.arange(5) < n[:, None], torch.arange(4) < m[:, None]
-    expected = sum(cost(x, y).item() for x, y in pairs) / 3
-    assert Transport(cost)(frames, masks[0], tokens, masks[1]).item() == pytest.approx(
-        expected, rel=1e-5
+    expected = sum(gromov_wasserstein_cost(x, y).item() for x, y in pairs) / 3
+    cost = Transport(gromov_wasserstein_cost)(*padded(pairs))
+    assert cost.item() == pytest.approx(expected, rel=1e-5)
+
+
+BATCHES = {
+    "few dimensions": ([(5, 3), (2, 4), (1, 1)], 3, 1.0),
+    "near each other": ([(40, 7), (33, 12), (17, 3)], 8, 0.3),
+    "as wide as embeddings": ([(60, 9), (20, 12)], 128, 4.0),
+}
+
+
+@pytest.mark.parametrize("case", BATCHES)
+@pytest.mark.parametrize("are_known", [False, True], ids=["whole", "frames known"])
+def test_a_batch_is_transported_as_geomloss_transports_each_clip(case, are_known):
+    """Also where the frames' own part was computed beforehand."""
+    lengths, dim, scale = BATCHES[case]
+    pairs = [
+        (scale * points(n, dim, seed=n), scale * points(m, dim, seed=70 + m, shift=0.5))
+        for n, m in lengths
+    ]
+    expected = torch.stack([geomloss_cost()(x, y) for x, y in pairs])
+    frames, frame_mask, tokens, token_mask = padded(pairs)
+    terms = Sinkhorn().frame_terms(frames, frame_mask) if are_known else None
+    costs = Sinkhorn().costs(
+        frames, frame_mask, tokens, token_mask=token_mask, frame_terms=terms
     )
+    torch.testing.assert_close(costs, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_of_the_tokens_is_that_of_geomloss():
+    pairs = [
+        (points(n, 8, seed=n), points(m, 8, seed=9, shift=1.0))
+        for n, m in [(9, 4), (6, 5)]
+    ]
+    batch = padded(pairs)
+    batch[2].requires_grad_()
+    (gradient,) = torch.autograd.grad(Sinkhorn()(*batch), batch[2])
+    for row, (x, y) in enumerate(pairs):
+        y.requires_grad_()
+        (theirs,) = torch.autograd.grad(geomloss_cost()(x, y) / 2, y)
+        torch.testing.assert_close(
+            gradient[row, : len(y)], theirs, rtol=1e-3, atol=1e-5
+        )
+    assert not gradient[0, 4:].any()
+
+
+def test_clouds_wider_than_the_first_temperature_are_transported_all_the_same():
+    x = points(9)
+    y = points(4, seed=1, shift=1e7)
+    cost = sinkhorn_cost()(x, y).item()
+    assert cost == pytest.approx(geomloss_cost()(x, y).item(), rel=1e-5)
 
 
 def test_a_stride_averages_neighbouring_frames_and_the_rest():
-    frames = torch.arange(10.0).reshape(5, 2)
-    assert _average_frames(frames, 1) is frames
-    assert _average_frames(frames, 2).tolist() == [[1, 2], [5, 6], [8, 9]]
-    assert _average_frames(frames, 7).tolist() == [[4, 5]]
+    frames = torch.arange(10.0).reshape(1, 5, 2)
+    mask = torch.tensor([[True] * 5])
+
+    def averaged(stride, mask):
+        groups, is_real = average_frames(frames, mask, stride)
+        return groups[is_real].tolist()
+
+    assert average_frames(frames, mask, 1)[0] is frames
+    assert averaged(2, mask) == [[1, 2], [5, 6], [8, 9]]
+    assert averaged(7, mask) == [[4, 5]]
+    three_real = torch.tensor([[True, True, True, False, False]])
+    assert averaged(2, three_real) == [[1, 2], [4, 5]]
 
 
 def infonce(frames, tokens):
@@ -134,4 +214,5 @@ def test_clips_of_one_prompt_are_not_each_others_negatives():
 def test_a_diverged_projection_gives_nan_and_no_error():
     ones = torch.ones(1, 2, dtype=torch.bool)
     tokens = torch.full((1, 2, 3), float("inf"))
-    assert Transport(sinkhorn_cost())(torch.zeros(1, 2, 3), ones, tokens, ones).isnan()
+    for align in (Sinkhorn(), Transport(gromov_wasserstein_cost)):
+        assert align(torch.zeros(1, 2, 3), ones, tokens, ones).isnan()

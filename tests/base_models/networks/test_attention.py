@@ -9,6 +9,7 @@ from tiny_networks import embedded_clips
 from torch import nn
 
 from base_models.config import BaseConfig
+from base_models.devices import seeded
 from base_models.networks.alignment import sinkhorn_plan
 from base_models.networks.attention import (
     AXES,
@@ -17,7 +18,6 @@ from base_models.networks.attention import (
     record_attention,
 )
 from base_models.networks.models import build_model
-from base_models.training.loop import seeded
 
 PRESETS = {
     "dora": ({"time"}, {"time", "tokens", "tokens_by_time"}),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from tiny_networks import loss_of
 
 from base_models.bins import ScoreBins
 from base_models.config import RATING_CRITERIA, BaseConfig
@@ -123,7 +124,7 @@ def test_the_loss_is_least_at_the_raters_own_distribution(name):
     optimizer = torch.optim.Adam([logits], lr=0.05)
     for _ in range(500):
         optimizer.zero_grad()
-        learner.loss(logits, torch.tensor([3.0]), histogram).sum().backward()
+        loss_of(learner, logits, torch.tensor([3.0]), histogram).sum().backward()
         optimizer.step()
     found = learner.distribution(logits.detach())[0].numpy()
     np.testing.assert_allclose(
@@ -144,7 +145,7 @@ def test_raters_who_all_agree_are_learnt_as_nearly_one_bin(name, rating):
     optimizer = torch.optim.Adam([logits], lr=0.2)
     for _ in range(300):
         optimizer.zero_grad()
-        learner.loss(logits, torch.tensor([3.0]), histogram).sum().backward()
+        loss_of(learner, logits, torch.tensor([3.0]), histogram).sum().backward()
         assert torch.isfinite(logits.grad).all()
         optimizer.step()
     found = learner.distribution(logits.detach())[0].numpy()
@@ -164,10 +165,10 @@ def test_a_clip_without_ratings_is_learnt_from_its_softened_mean(name):
         np.stack([np.full(20, np.nan), bins.split(1.5)])
     ).float()
     softened = SoftBins(bins, 0.3).targets(scores)
-    both = learner.loss(logits, scores, histograms)
-    assert both[0] == learner.loss(logits, scores)[0]
+    both = loss_of(learner, logits, scores, histograms)
+    assert both[0] == loss_of(learner, logits, scores)[0]
     torch.testing.assert_close(
-        learner.loss(logits, scores), -(softened * learner.log_bins(logits)).sum(-1)
+        loss_of(learner, logits, scores), -(softened * learner.log_bins(logits)).sum(-1)
     )
     torch.testing.assert_close(
         both[1], -(histograms[1] * learner.log_bins(logits)[1]).sum()
@@ -179,5 +180,5 @@ def test_extreme_logits_keep_a_finite_loss_and_a_valid_distribution():
         learner = criterion(name)
         logits = torch.full((2, learner.outputs), -1e4)
         logits[:, 0] = 1e4
-        assert torch.isfinite(learner.loss(logits, torch.tensor([1.0, 5.0]))).all()
+        assert torch.isfinite(loss_of(learner, logits, torch.tensor([1.0, 5.0]))).all()
         ScoreBins().check(learner.distribution(logits).numpy(), name)

@@ -7,11 +7,13 @@ import torch
 from tiny_networks import training_task
 
 from base_models.config import BaseConfig
+from base_models.devices import seeded
 from base_models.networks.batches import EmbeddedClips
 from base_models.networks.co_attention import CO_ATTENTION
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import build_model
-from base_models.training.loop import TrainingTask, raw_outputs, seeded, train_network
+from base_models.training.loop import raw_outputs, train_network
+from base_models.training.task import TrainingTask
 
 CPU = torch.device("cpu")
 N = 12

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_networks import loss_of
 
 from base_models.bins import ScoreBins
 from base_models.config import MODELS, BaseConfig
@@ -29,7 +30,7 @@ def test_every_criterion_emits_distributions_and_a_loss_per_clip(name):
         torch.randn(5, criterion.outputs, generator=torch.Generator().manual_seed(0))
         * 3
     )
-    assert criterion.loss(logits, SCORES).shape == (5,)
+    assert loss_of(criterion, logits, SCORES).shape == (5,)
     rows = criterion.distribution(logits).numpy()
     ScoreBins().check(rows, name)
     assert rows.shape == (5, 20)
@@ -44,7 +45,7 @@ def test_gradient_descent_on_the_logits_recovers_the_scores(name):
     optimizer = torch.optim.Adam([logits], lr=0.1)
     for _ in range(400):
         optimizer.zero_grad()
-        criterion.loss(logits, SCORES).sum().backward()
+        loss_of(criterion, logits, SCORES).sum().backward()
         optimizer.step()
     decoded = ScoreBins().decode(
         criterion.distribution(logits.detach()).numpy(), criterion.sigma
@@ -60,7 +61,7 @@ def test_gradient_descent_on_the_logits_recovers_the_scores(name):
 def test_soft_cross_entropy_and_kl_have_equal_gradients():
     criterion = SoftBins(ScoreBins(), 0.25)
     logits = torch.randn(5, 20, requires_grad=True)
-    ours = torch.autograd.grad(criterion.loss(logits, SCORES).mean(), logits)[0]
+    ours = torch.autograd.grad(loss_of(criterion, logits, SCORES).mean(), logits)[0]
     kl = F.kl_div(
         F.log_softmax(logits, -1), criterion.targets(SCORES), reduction="batchmean"
     )
@@ -131,7 +132,7 @@ def test_extreme_logits_keep_a_finite_loss():
     criterion = SoftBins(ScoreBins(), 0.25)
     logits = torch.full((5, 20), -1e4)
     logits[:, 0] = 1e4
-    assert torch.isfinite(criterion.loss(logits, SCORES)).all()
+    assert torch.isfinite(loss_of(criterion, logits, SCORES)).all()
 
 
 @pytest.mark.parametrize("ranks", [0, 5])
@@ -181,21 +182,21 @@ def test_coral_with_five_ranks_is_the_published_form_and_rounds_up():
 def test_l1_starts_from_the_middle_of_the_scale():
     scalar = Scalar(ScoreBins())
     assert scalar.score(torch.zeros(2, 1)).tolist() == [3, 3]
-    assert scalar.loss(torch.ones(5, 1), SCORES).tolist() == pytest.approx(
+    assert loss_of(scalar, torch.ones(5, 1), SCORES).tolist() == pytest.approx(
         [3, 1.8, 1, 0.6, 1]
     )
 
 
 def test_the_squared_error_is_that_of_the_score():
     squared = SquaredError(ScoreBins())
-    assert squared.loss(torch.ones(5, 1), SCORES).tolist() == pytest.approx(
+    assert loss_of(squared, torch.ones(5, 1), SCORES).tolist() == pytest.approx(
         [9, 3.24, 1, 0.36, 1]
     )
 
 
 def test_huber_is_half_the_square_below_one_point_and_linear_beyond():
     huber = Huber(ScoreBins())
-    assert huber.loss(torch.zeros(5, 1), SCORES).tolist() == pytest.approx(
+    assert loss_of(huber, torch.zeros(5, 1), SCORES).tolist() == pytest.approx(
         [1.5, 0.32, 0, 1.1, 1.5]
     )
     assert huber.score(torch.tensor([[huber.raw(4.2)]])).item() == pytest.approx(4.2)
@@ -210,7 +211,7 @@ def test_coral_has_the_loss_of_its_authors_on_the_same_thresholds(ranks):
     logits = torch.randn(5, coral.outputs, generator=torch.Generator().manual_seed(0))
     levels = (SCORES[:, None].double() > coral.thresholds).float()
     theirs = losses.coral_loss(coral.cumulative_logits(logits), levels, reduction=None)
-    assert torch.allclose(coral.loss(logits, SCORES), theirs, atol=1e-5)
+    assert torch.allclose(loss_of(coral, logits, SCORES), theirs, atol=1e-5)
 
 
 # CORAL as its authors have it
@@ -235,7 +236,7 @@ def test_textbook_coral_is_that_of_its_authors_from_layer_to_loss():
     ranks = NearestBin(ScoreBins()).targets(MOS).argmax(1)
     levels = levels_from_labelbatch(ranks, num_classes=20)
     losses = coral_loss(logits, levels, reduction=None)
-    assert torch.allclose(coral.loss(logits, MOS.float()), losses, atol=1e-5)
+    assert torch.allclose(loss_of(coral, logits, MOS.float()), losses, atol=1e-5)
 
     perfect = torch.where(levels > 0, 60.0, -60.0)
     decoded = coral.score(perfect)

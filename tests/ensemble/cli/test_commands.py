@@ -27,7 +27,14 @@ SLOW_TO_IMPORT = (
     "lightgbm",
     "matplotlib",
     "librosa",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "joblib",
+    "asyncio",
+    "rich.progress",
 )
+"""What takes longer to import than ``--help`` may take."""
 
 
 def sub(pattern, to, split="train"):

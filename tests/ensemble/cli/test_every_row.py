@@ -1,69 +1,29 @@
 """Every row of a table comes back from the command, with a record of how."""
 
-import io
 import json
 import os
 import signal
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from builders import clip_table, tones
 from commands import call, refused, start, wait_until
-from tiny_networks import embedded_model
+from saved_stack import Scored, saved_stack
 
-from base_models.encoders.store import EmbeddingStore
 from base_models.files import read_json, sha256
 from ensemble import __version__
-from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import RECORD
 from ensemble.hub.stack_contents import stack_contents
 from ensemble.scoring import score_clips as scoring
+from ensemble.scoring.chunks import run_chunks
 
 OWN = ["mi", "mi_low", "mi_high", "ta", "ta_low", "ta_high"]
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A small saved stack, clips, and what the command wrote of them."""
-
-    folder: Path
-    clips: pd.DataFrame
-    art: Path
-    tmp: Path
-
-    def table(self, clips=None, **columns):
-        """A file of clips, by default of the first five, with more columns."""
-        clips = self.clips[:5] if clips is None else clips
-        clips.assign(**columns).to_csv(self.tmp / "clips.csv", index=False)
-        return self.tmp / "clips.csv"
-
-    def predict(self, *words):
-        return call("predict_mos", *self.words(*words))
-
-    def words(self, *words):
-        return [*words, "--stack", self.folder, "--artifacts", self.art]
-
-    def scores(self, *words):
-        """What the command wrote to standard output, cell by cell."""
-        code, out, err = self.predict(*words, "-o", "-")
-        assert code in (0, 3), err
-        return pd.read_csv(io.StringIO(out), dtype=str, keep_default_na=False), err
-
-
 @pytest.fixture(scope="module")
 def module_place(tmp_path_factory):
-    root = tmp_path_factory.mktemp("rows")
-    clips = clip_table(tmp_path_factory.mktemp("clips"), tones(24, noise=0.01))
-    labels = np.random.default_rng(1).uniform(1, 5, (24, 2))
-    store = EmbeddingStore(root / "store")
-    model = embedded_model(random_state=0, text_aspects=["ta"], store=store)
-    stack = StackedMOS([("dora-s0", model)], cv=0.5)
-    stack.fit(clips, pd.DataFrame(labels, columns=["mi", "ta"])).save(root / "stack")
-    return Scored(root / "stack", clips, root / "art", root)
+    return saved_stack(tmp_path_factory.mktemp("rows"))
 
 
 @pytest.fixture
@@ -155,7 +115,7 @@ def test_workers_return_the_same_rows(place, monkeypatch):
         return (function(*piece) for piece in pieces)
 
     monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 7)
-    monkeypatch.setattr(scoring, "spread", in_turn)
+    monkeypatch.setattr(run_chunks, "spread", in_turn)
     shared, _ = place.scores("--clips", table, "--engine", "dask://127.0.0.1:1")
     assert set(alone["status"]) == {"ok", "missing", "bad_row"}
     pd.testing.assert_frame_equal(shared, alone)

@@ -27,6 +27,8 @@ from ensemble.formats import (
     format_of_distributions,
 )
 from ensemble.scoring import score_clips as scoring
+from ensemble.scoring.chunks import run_chunks
+from ensemble.scoring.chunks.run_chunks import Workers
 from ensemble.scoring.score_clips import score_clips
 from ensemble.scoring.score_predictions import score_predictions
 from ensemble.scoring.stack_source import StackSource
@@ -107,13 +109,13 @@ def test_chunks_and_workers_give_the_same_rows(
         return (function(*piece) for piece in pieces)
 
     stack.save(tmp_path)
-    monkeypatch.setattr(scoring, "spread", in_turn)
+    monkeypatch.setattr(run_chunks, "spread", in_turn)
+    source = StackSource.of(tmp_path, store.folder)
     spread = score_clips(
         stack,
         clips,
         store,
-        engine="dask://anywhere",
-        source=StackSource.of(tmp_path, store.folder),
+        workers=Workers("dask://anywhere", source=source),
         distributions="members",
     )
     for other in (chunked, spread):

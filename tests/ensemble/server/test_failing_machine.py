@@ -29,7 +29,7 @@ def failing(name):
         (tempfile.SpooledTemporaryFile, "write"),
         (shutil, "copyfileobj"),
         (tempfile, "mkdtemp"),
-        (EmbeddingStore, "_put"),
+        (EmbeddingStore, "put"),
     ],
 )
 @pytest.mark.parametrize(("name", "status", "word"), FAULTS)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from builders import listening_test, tones
 from commands import plan_embedded, short_settings
+from gpu.pretend import pretend_gpu
 
 from base_models import settings
 from base_models.encoders.base import Encoder
@@ -73,6 +74,46 @@ def trained(data, tmp_path_factory):
 
 
 # ---- the plan
+
+
+def test_the_kind_of_device_is_part_of_what_a_neural_run_is(data, trained):
+    workspace, ready = trained
+    models = [("dora", 0), ("pooled_ridge", 0)]
+    folders = {}
+    for device in ("cpu", "cuda", "cuda:1", "cuda:0,1"):
+        with pretend_gpu(n_devices=2):
+            plan = prepare(data, workspace, models, device=device, precision="float32")
+        folders[device] = [run.folder for run in plan.runs]
+    assert folders["cpu"][0] == ready.runs[0].folder
+    assert folders["cuda"] == folders["cuda:1"] == folders["cuda:0,1"]
+    assert folders["cuda"][0] != folders["cpu"][0]
+    # It regresses on the CPU, on embeddings of either device.
+    assert folders["cuda"][1] == folders["cpu"][1]
+
+
+def test_runs_are_dealt_over_devices(data, tmp_path, monkeypatch):
+    dealt = []
+    monkeypatch.setattr(
+        "ensemble.training.train_base_models.train_runs",
+        lambda runs, **options: dealt.append((runs, options)) or {},
+    )
+    workspace = Workspace(tmp_path)
+    models = [("dora", 0), ("dora", 1), ("dora_coral", 0)]
+    with pretend_gpu(n_devices=2):
+        plan = prepare(data, workspace, models, device="cuda:0,1", jobs=0)
+        train_base_models(plan, workspace)
+    ((runs, options),) = dealt
+    assert [run.device for run in runs] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert options["jobs"] == 2
+
+
+def test_several_devices_are_refused_where_each_worker_has_its_own(data, tmp_path):
+    engine = {"device": "cuda:0,1", "engine": "dask://127.0.0.1:1"}
+    with (
+        pretend_gpu(n_devices=2),
+        pytest.raises(UsageError, match=r"each worker of dask.* name the kind alone"),
+    ):
+        prepare(data, Workspace(tmp_path), **engine)
 
 
 def test_standardise_renames_only_the_runs_that_it_changes(data, trained):
@@ -355,24 +396,25 @@ def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
 
 
 def test_the_cores_are_shared_out_as_far_as_memory_goes(monkeypatch):
-    monkeypatch.setattr(processes, "_n_cores", lambda: 4)
-    assert processes.share_out(9, "cuda", 0, 1) == 1
-    assert processes.share_out(1, "cpu", 0, 1) == 1
-    assert processes.share_out(9, "cpu", 2**50, 1) == 1
+    monkeypatch.setattr(processes, "n_cores", lambda: 4)
+    assert processes.share_out(9, ["cuda:0"], 0, 1) == 1
+    assert processes.share_out(9, ["cuda:0", "cuda:1"], 0, 1) == 2
+    assert processes.share_out(1, ["cpu"], 0, 1) == 1
+    assert processes.share_out(9, ["cpu"], 2**50, 1) == 1
     monkeypatch.setattr(
         processes.os,
         "sysconf",
         lambda name: {"SC_AVPHYS_PAGES": 2**24, "SC_PAGE_SIZE": 2**12}[name],
     )
-    assert processes.share_out(9, "cpu", 0, 1) == 4
-    assert processes.share_out(2, "cpu", 0, 1) == 2
-    assert processes.share_out(9, "cpu", 0, 2) == 2
+    assert processes.share_out(9, ["cpu"], 0, 1) == 4
+    assert processes.share_out(2, ["cpu"], 0, 1) == 2
+    assert processes.share_out(9, ["cpu"], 0, 2) == 2
 
     def unknown(name):
         raise ValueError("unrecognized configuration name")
 
     monkeypatch.setattr(processes.os, "sysconf", unknown)
-    assert processes.share_out(9, "cpu", 2**30, 1) == 2
+    assert processes.share_out(9, ["cpu"], 2**30, 1) == 2
 
 
 def test_a_watcher_sees_only_what_is_to_be_trained(data, tmp_path, monkeypatch):

@@ -6,15 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from base_models.clips.labels import label_scales
 from base_models.errors import some
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from base_models.metrics.rater_agreement import RaterAgreement
 
 _LEAST_CORRELATION = 0.25
@@ -24,6 +24,7 @@ _LISTED = 5
 def raters_of(clips: pd.DataFrame) -> list[RaterAgreement]:
     """How the raters agree whose means are the labels; [] of other labels."""
     # Imported late: these load libraries that --help does not need.
+    from base_models.clips.labels import label_scales
     from base_models.clips.listening_tests.rating_options import RatingOptions
     from base_models.clips.ratings import read_ratings
     from base_models.metrics.rater_agreement import rater_agreement

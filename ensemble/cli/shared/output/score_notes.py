@@ -65,6 +65,7 @@ def say_about_clips(
 ) -> None:
     """Say what scores of clips are worth, and how they were made."""
     from ensemble.scoring.audio_files import length_note
+    from meta.score_columns import FLAGS
 
     if stack.demo_:
         say(DEMO_NOTE)
@@ -75,9 +76,10 @@ def say_about_clips(
     if scores.left_out:
         left_out = ", ".join(scores.left_out)
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    for clip in scores.usable.to_dict("records"):
-        say_more(f"{clip['clip_id']}: {clip['audio']}")
+    names = scores.usable[["clip_id", "audio"]]
+    for clip, audio in names.itertuples(index=False, name=None):
+        say_more(f"{clip}: {audio}")
     if windowed is not None:
         say_windows(windowed)
-    elif note := length_note(scores.usable["audio"].tolist()):
+    elif note := length_note(scores.usable[FLAGS].tolist()):
         say(f"note: {note}")

@@ -26,6 +26,7 @@ from ensemble.cli.shared.output.output_files import (
 )
 from ensemble.cli.shared.output.score_output import say_audio, say_range
 from ensemble.cli.shared.pairs.pair_options import parse_weights
+from ensemble.cli.shared.saved_stacks.scoring_runs import workers_of
 from ensemble.cli.shared.saved_stacks.stacks import load_stack, stack_source
 from ensemble.cli.shared.saved_stacks.windows import score_with
 from ensemble.screen.literal import without_common_start
@@ -127,8 +128,7 @@ def _audio_scores(
                 store,
                 intervals=IntervalSettings(options.level),
                 on_progress=on_embed,
-                engine=options.engine,
-                source=source,
+                workers=workers_of(options, source),
                 distributions="stack",
             )
 

@@ -20,6 +20,7 @@ from ensemble.cli.shared.exit_codes import (
 from ensemble.cli.shared.options import (
     Options,
     add_device_option,
+    add_precision_option,
     add_weights_options,
 )
 from ensemble.cli.shared.output.output_files import put_json
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ensemble.scoring.base_predictions import BasePredictions
     from ensemble.stacking.adapt_stack import RatedPredictions
 
-_OWN = ("data", "curve", "audio_encoder", "text_encoder", "device")
+_OWN = ("data", "curve", "audio_encoder", "text_encoder", "device", "precision")
 """Options that mean nothing without ``--adapt``."""
 _SHARED = (
     *("adapt", "config", "artifacts", "predictions", "labels", "groups", "seed"),
@@ -65,6 +66,7 @@ def add_adaptation_options(parser: Options) -> None:
     )
     add_weights_options(group, when="with --adapt --data: ")
     add_device_option(group, when="with --adapt --data: ")
+    add_precision_option(group, default="as in training", when="with --adapt --data: ")
 
 
 def check_adaptation_options(options: Namespace, parser: Options) -> None:
@@ -192,7 +194,7 @@ def _scored_clips(options: Namespace) -> tuple[RatedPredictions, BasePredictions
     from ensemble.training.progress import encoding
     from meta.predicted_rows import PredictedRows
 
-    names = ("audio_encoder", "text_encoder", "device")
+    names = ("audio_encoder", "text_encoder", "device", "precision")
     overrides = {name: options[name] for name in names if options[name]}
     stack = StackedMOS.load(options.adapt, **overrides)
     declared = LabelScales.parse(options.scale)

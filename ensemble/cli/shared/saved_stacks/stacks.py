@@ -16,6 +16,7 @@ from ensemble.cli.shared.options import (
     OptionGroup,
     add_artifacts_option,
     add_device_option,
+    add_precision_option,
     add_weights_options,
 )
 from ensemble.workspace import STACK_ROLE, Workspace
@@ -39,6 +40,7 @@ def add_stack_options(group: OptionGroup) -> None:
     add_expected_hash_option(group)
     add_weights_options(group)
     add_device_option(group)
+    add_precision_option(group, default="as in training")
     add_artifacts_option(group, "what fit_meta wrote, where embeddings are kept, too")
 
 
@@ -89,6 +91,8 @@ class _ChosenStack:
             overrides["expect_sha256"] = options.expect_sha256
         if options.device:
             overrides["device"] = options.device
+        if options.precision:
+            overrides["precision"] = options.precision
         for kind in ("audio", "text"):
             words = options[f"{kind}_encoder"]
             for word in words or ():
@@ -118,13 +122,19 @@ def chosen_folder(options: Namespace) -> Path:
 
 
 def stack_source(options: Namespace) -> StackSource | None:
-    """Where the workers of an engine find the stack, or None when there are none.
+    """Where other processes find the stack, or None when there are none.
 
-    The paths among the options are made absolute for these workers.
+    For workers of an engine, the paths among the options are made absolute.
     """
-    if not locate(options):
+    is_elsewhere = locate(options)
+    if not is_elsewhere and options.jobs == 1:
         return None
-    from ensemble.scoring.stack_source import StackSource
+    from ensemble.scoring.stack_source import StackSource, shared_threads
 
     chosen = _ChosenStack.of(options)
-    return StackSource.of(chosen.folder, chosen.embeddings, **chosen.overrides)
+    threads = options.threads
+    if not is_elsewhere and not threads:
+        threads = shared_threads(options.jobs)
+    return StackSource.of(
+        chosen.folder, chosen.embeddings, threads=threads, **chosen.overrides
+    )

@@ -16,7 +16,7 @@ from ensemble.cli.shared.options import OptionGroup
 if TYPE_CHECKING:
     import pandas as pd
 
-    from base_models.encoders.store import Progress
+    from base_models.encoders.filling.fill_store import Progress
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
     from ensemble.scoring.score_windows import WindowedScores

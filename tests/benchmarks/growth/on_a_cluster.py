@@ -1,0 +1,73 @@
+"""What a cluster costs: the same work by two processes here, and by two of Dask."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.growth.commands import ENCODERS, run_command_line
+from benchmarks.growth.corpus import Corpus
+from dask_cluster import Cluster
+
+
+class ClusterCost(NamedTuple):
+    """Seconds by the clock of one command on the same clips.
+
+    Parameters
+    ----------
+    step : str
+    n_clips : int
+    local : float
+        By two processes of this machine.
+    cluster : float
+        By two workers of a scheduler of this machine, started before.
+    """
+
+    step: str
+    n_clips: int
+    local: float
+    cluster: float
+
+
+def cluster_costs(corpus: Corpus, n_clips: int, folder: Path) -> list[ClusterCost]:
+    """Train one epoch of two models, and score all clips, in both ways."""
+    clips = str(corpus.clips)
+    engines: dict[str, tuple[str, ...]] = {"local": ("--jobs", "2")}
+    seconds: dict[tuple[str, str], float] = {}
+    logs = folder / "cluster"
+    logs.mkdir()
+    with contextlib.closing(Cluster(logs)) as cluster:
+        engines["cluster"] = ("--engine", cluster.fill(2).address)
+        for where, engine in engines.items():
+            artifacts = ("--artifacts", str(folder / where))
+            train = (
+                "fit_base",
+                "--data",
+                clips,
+                *ENCODERS,
+                "--set",
+                "max_epochs=1",
+                "--models",
+                "dora:2",
+                *artifacts,
+            )
+            scores = str(folder / f"{where}.csv")
+            score = ("predict_mos", "--clips", clips, "-o", scores, *artifacts)
+            seconds["fit_base", where] = _clock((*train, *engine))
+            run_command_line("fit_meta", *artifacts)
+            # Else their embeddings would be found in the store.
+            shutil.rmtree(folder / where / "embeddings")
+            seconds["predict_mos", where] = _clock((*score, *engine))
+    return [
+        ClusterCost(step, n_clips, seconds[step, "local"], seconds[step, "cluster"])
+        for step in ("fit_base", "predict_mos")
+    ]
+
+
+def _clock(words: tuple[str, ...]) -> float:
+    start = time.monotonic()
+    run_command_line(*words)
+    return time.monotonic() - start
