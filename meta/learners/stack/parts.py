@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -103,12 +104,12 @@ class ScoreRows:
             group=self.group[rows],
         )
 
-    @property
+    @cached_property
     def centre(self) -> np.ndarray:
         """Mean score of each model, shape (models,)."""
         return np.average(self.scores, axis=0, weights=self.weight)
 
-    @property
+    @cached_property
     def deviations(self) -> np.ndarray:
         """Scores (n, models) less their means; 0 where a model varies by rounding."""
         deviations = self.scores - self.centre
@@ -116,7 +117,7 @@ class ScoreRows:
         size = np.abs(self.scores).max(axis=0, initial=0)
         return np.where(largest > _ROUNDING * size, deviations, 0.0)
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Mean of the scores that are learnt from."""
         return float(np.average(self.y, weights=self.weight))
