@@ -9,7 +9,10 @@ from typing import Self
 import numpy as np
 
 from base_models.errors import DamagedArtifact
-from base_models.vector_range import VectorRange, farthest_of
+from base_models.vector_range import VectorRange, farthest_of, thinned_out
+
+_BLOCK = 1_024
+"""Clips whose vectors are in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,8 @@ class FrameRange:
         ----------
         frames : sequence of n arrays of shape (T, D)
         """
-        vectors = _vectors(frames)
+        # Frames may have to be read, so that only those are that count.
+        vectors = _vectors([frames[row] for row in thinned_out(len(frames)).tolist()])
         means = VectorRange.fit(vectors[:, : vectors.shape[1] // 2])
         moving = VectorRange.fit(vectors)
         if means is None or moving is None:
@@ -60,9 +64,13 @@ class FrameRange:
         """
         if not len(frames):
             return np.zeros(0)
-        vectors = _vectors(frames)
-        of_means = self.means.distances(vectors[:, : vectors.shape[1] // 2])
-        return np.maximum(of_means, self.moving.distances(vectors))
+        distances = []
+        # The vectors of all clips could be larger than memory.
+        for start in range(0, len(frames), _BLOCK):
+            vectors = _vectors(frames[start : start + _BLOCK])
+            of_means = self.means.distances(vectors[:, : vectors.shape[1] // 2])
+            distances.append(np.maximum(of_means, self.moving.distances(vectors)))
+        return np.concatenate(distances)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays that `from_arrays` reads back."""

@@ -205,6 +205,7 @@ def _replaced_calls(gpu: PretendGpu) -> dict[Any, dict[str, Any]]:
             "manual_seed": seed_gpu,
             "mem_get_info": lambda device=None: (gpu.memory, gpu.memory),
             "set_rng_state": set_state,
+            "set_sync_debug_mode": lambda mode: None,
             "synchronize": lambda device=None: gpu.waited("synchronize"),
         },
     }
