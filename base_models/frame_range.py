@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -41,8 +41,9 @@ class FrameRange:
         ----------
         frames : sequence of n arrays of shape (T, D)
         """
-        # Frames may have to be read, so that only those are that count.
-        vectors = _vectors([frames[row] for row in thinned_out(len(frames)).tolist()])
+        # Frames may have to be read: only those that count are, one after the other.
+        rows = thinned_out(len(frames)).tolist()
+        vectors = _vectors(frames[row] for row in rows)
         means = VectorRange.fit(vectors[:, : vectors.shape[1] // 2])
         moving = VectorRange.fit(vectors)
         if means is None or moving is None:
@@ -111,7 +112,7 @@ class FrameRange:
         )
 
 
-def _vectors(frames: Sequence[np.ndarray]) -> np.ndarray:
+def _vectors(frames: Iterable[np.ndarray]) -> np.ndarray:
     """Mean and standard deviation over time of n arrays (T, D): shape (n, 2 D)."""
     rows = []
     for array in frames:
