@@ -185,6 +185,8 @@ def _replaced_calls(gpu: PretendGpu) -> dict[Any, dict[str, Any]]:
 
     return {
         torch: {"autocast": Autocast, "Generator": Generator},
+        # Of the class, since threads pin memory that know nothing of the device.
+        Tensor: {"pin_memory": _pinned},
         torch.nn.utils.clip_grad: {
             "_group_tensors_by_device_and_dtype": _grouped_by_device,
         },
@@ -209,6 +211,12 @@ def _replaced_calls(gpu: PretendGpu) -> dict[Any, dict[str, Any]]:
             "synchronize": lambda device=None: gpu.waited("synchronize"),
         },
     }
+
+
+def _pinned(tensor: Tensor, device: object = None) -> Tensor:
+    copy = tensor.clone()
+    copy.untyped_storage().is_pinned_memory = True
+    return copy
 
 
 def _grouped_by_device(
@@ -388,7 +396,6 @@ class _Calls(TorchFunctionMode):
             Tensor.device.__get__: self._device,
             Tensor.is_cuda.__get__: is_on_gpu,
             Tensor.is_pinned: is_pinned,
-            Tensor.pin_memory: self._pinned,
             Tensor.numpy: self._numpy,
             Tensor.__array__: self._numpy,
             Tensor.tolist: self._list,
@@ -402,18 +409,12 @@ class _Calls(TorchFunctionMode):
         if _is_gpu(named.get("device")):
             return self._made(func, args, named)
         if named.pop("pin_memory", False):
-            return self._pinned(func(*args, **named))
+            return _pinned(func(*args, **named))
         return func(*args, **named)
 
     @staticmethod
     def _device(tensor: Tensor) -> torch.device:
         return GPU if is_on_gpu(tensor) else CPU
-
-    @staticmethod
-    def _pinned(tensor: Tensor, device: object = None) -> Tensor:
-        pinned = tensor.clone()
-        pinned.untyped_storage().is_pinned_memory = True
-        return pinned
 
     @staticmethod
     def _numpy(tensor: Tensor, *words: Any, **named: Any) -> Any:

@@ -161,9 +161,7 @@ def test_clips_that_are_read_once_are_computed_while_others_are_copied():
     assert isinstance(once, UploadedClips)
 
 
-def test_outputs_come_from_a_device_in_one_copy(monkeypatch):
-    # The thread that makes batches does not know of the pretend device.
-    monkeypatch.setattr(device_clips, "pinned", lambda tensor, device: tensor)
+def test_outputs_come_from_a_device_in_one_copy():
     _, model = network_of("dora")
     clips = embedded_clips(LENGTHS)
     expected = raw_outputs(model, clips, 2, CPU)
