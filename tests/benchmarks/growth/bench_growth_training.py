@@ -12,7 +12,6 @@ import pytest
 import torch
 from commands import plan_embedded
 from doors.fresh_process import cost_of
-from growth.many_clips import stored_test, write_packs
 from timing import timed
 
 from base_models.clips.same_audio import known_recordings
@@ -24,6 +23,7 @@ from base_models.files import sha256
 from base_models.networks.batches import EmbeddedClips
 from base_models.networks.models import build_model
 from ensemble.training.rated_clips import RatedClips
+from growth.many_clips import stored_test, write_packs
 
 # A tenth of the frames of MuQ, and an eighth of its width.
 SHAPE = (75, 128)
