@@ -81,12 +81,13 @@ def stored_test(folder, n_clips, frames=10):
 
 
 def write_packs(entries: EncoderEntries, keys, shape):
-    """Noise of one shape under all keys, in packs."""
+    """Noise of one shape under all keys, in packs, each of which has the same noise."""
     n_bytes = 2 * int(np.prod(shape))
-    per_pack = min(MOST_ENTRIES, max(1, MOST_BYTES // n_bytes))
+    per_pack = min(len(keys), MOST_ENTRIES, max(1, MOST_BYTES // n_bytes))
     rng = np.random.default_rng(0)
+    noise = rng.standard_normal((per_pack, *shape), dtype=np.float32)
+    noise = noise.astype(np.float16)
     for start in range(0, len(keys), per_pack):
         part = keys[start : start + per_pack]
-        noise = rng.standard_normal((len(part), *shape), dtype=np.float32)
-        arrays = dict(zip(part, noise.astype(np.float16), strict=True))
+        arrays = dict(zip(part, noise, strict=False))
         write_pack(entries.folder / PACKS, entries.signature, arrays)
