@@ -115,6 +115,7 @@ TORCH_WINGS = [
     "base_models/encoders/numerics",
     "base_models/encoders/audio",
     "base_models/encoders/joint",
+    "base_models/encoders/numerics",
     "base_models/encoders/text",
 ]
 """Folders that are of no use without torch, and ask for it before they import it."""

@@ -1,4 +1,4 @@
-"""How an encoder computes: in which precision, and with which kernels.
+"""How an encoder computes: in which precision, and by which algorithms.
 
 A loaded encoder comes in; one that gives the same embeddings faster goes out, or nearly
 the same ones in another precision. Read `choice` first.
