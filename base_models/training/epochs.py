@@ -275,14 +275,11 @@ def frame_terms_of(
     terms : Tensor of shape (n,), or None
         0 for other clips; None where the network has no such terms.
     """
+    if not model.has_frame_terms:
+        return None
     chosen = clips.take(rows)
     plan = list(chosen.by_length(size))
-    terms = []
-    for batch in chosen.batches(plan):
-        of_batch = model.frame_terms(batch)
-        if of_batch is None:
-            return None
-        terms.append(of_batch)
+    terms = [model.frame_terms(batch) for batch in chosen.batches(plan)]
 
     together = torch.cat(terms)
     order = [rows[place] for places in plan for place in places]
