@@ -211,7 +211,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
 
     def _learn_range(self, clips: EmbeddedClips, rows: Sequence[int]) -> None:
         """Keep how far the training clips, rows of `clips`, lie from each other."""
-        self.range_ = FrameRange.fit([clips.frames[row] for row in rows])
+        self.range_ = FrameRange.fit(clips.take(rows).frames)
 
     def _range_files(self) -> dict[str, bytes]:
         """The file of the range; none where it is not known."""

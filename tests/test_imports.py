@@ -112,6 +112,7 @@ META_MAY_USE = {
 TORCH_WINGS = [
     "base_models/networks",
     "base_models/training",
+    "base_models/encoders/numerics",
     "base_models/encoders/audio",
     "base_models/encoders/joint",
     "base_models/encoders/numerics",

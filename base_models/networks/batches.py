@@ -57,7 +57,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Copy the batch to another device; on its own it is left as it is."""
-        return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
+        # Elsewhere what is copied could be gone before it is read.
+        is_cuda = torch.device(device).type == "cuda"
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=is_cuda))
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Return a batch of what `change` makes of each tensor."""

@@ -46,9 +46,10 @@ def check_report_options(options: Namespace) -> None:
     UsageError
         when one of the two options is not legal.
     """
-    from ensemble.reporting.page_audio import AUDIO_MODES
-
     if options.players is not None:
+        # It loads what pages are made with, which others do without.
+        from ensemble.reporting.page_audio import AUDIO_MODES
+
         one_of(options.players, AUDIO_MODES, "--audio")
         if options.report is None:
             raise UsageError("--audio is about the players of --report FILE.html.")
