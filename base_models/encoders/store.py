@@ -3,7 +3,7 @@
 An entry is named by the encoder's signature and by the content: the SHA-256 of the
 audio file's bytes, or of the prompt. So renamed, repeated and shared clips cost
 nothing, and no entry can be out of date. What it holds depends on nothing else: every
-content is encoded alone.
+content is encoded alone, or on a GPU in a batch of a fixed shape.
 """
 
 from __future__ import annotations
