@@ -1,6 +1,5 @@
 """What training costs, in ratios measured in one run: the transport of WhisQ at once
-against clip by clip, targets computed once, batches gathered from resident embeddings,
-and several seeds on two cores against one.
+against clip by clip, targets computed once, and several seeds on two cores against one.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from tiny_networks import embedded_clips, training_task
 from base_models.config import BaseConfig
 from base_models.networks.criteria import build_criterion
 from base_models.networks.sinkhorn import Sinkhorn
-from base_models.training.device_clips import ResidentClips
 from base_models.training.task import Targets
 
 WHISPER_FRAMES, WHISPER_WIDTH = 1_500, 512  # of 30 s
@@ -81,19 +79,6 @@ def bench_targets():
     slow = least_cpu(lambda: [anew() for _ in range(200)])
     fast = least_cpu(lambda: [targets.take(rows) for _ in range(200)])
     print(f"\ntargets of 32 clips: taken {slow / fast:.0f} x as fast as computed (CPU)")
-
-
-def bench_resident_batches():
-    """Batches of 32 clips of 750 frames: gathered from packed half precision."""
-    clips = embedded_clips([(750, 8)] * 64, widths=(1_024, 768))
-    resident = ResidentClips.of(clips, torch.device("cpu"))
-    plan = [list(range(start, 64, 2)) for start in (0, 1)]
-    padded = least_cpu(lambda: list(clips.batches(plan)))
-    gathered = least_cpu(lambda: list(resident.batches(plan)))
-    print(
-        f"\nbatches of 32 clips x 750 x 1024: gathered in {gathered / padded:.2f} of "
-        "the CPU time of padding (on a GPU it takes none of the host)"
-    )
 
 
 @pytest.mark.parametrize("count", [5])
