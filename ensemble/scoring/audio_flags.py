@@ -25,6 +25,7 @@ from base_models.clips.audio_files.levels import (
     PARTLY_SILENT,
     SILENCE_DBFS,
 )
+from base_models.encoders import known_encoders, parse_encoder
 from base_models.errors import ClipError, some
 from base_models.mono_rules import MIX, named_channel
 from meta.score_columns import (
@@ -71,9 +72,12 @@ _NOTES: Mapping[str, str] = {
 def needed_bandwidth(models: Sequence[ClipModel[Any]]) -> float:
     """The bandwidth below which the encoders of base models lack something, in Hz.
 
-    It is 0 where there are none.
+    It is 0 where there are none. No encoder is loaded for it: whoever joins what others
+    have scored needs no weights.
     """
-    rates = [model.encoders()[0].sample_rate or 0 for model in models]
+    specs = known_encoders().specs
+    names = {parse_encoder(model.encoder_words()[0])[0] for model in models}
+    rates = [specs[name].sample_rate or 0 for name in names]
     return EDGE_SHARE * min(max(rates, default=0) / 2, MOST_NEEDED_HZ)
 
 
@@ -165,7 +169,7 @@ def flags_of_whole(parts: Sequence[str]) -> str:
 
 def mono_rules_of(models: Sequence[ClipModel[Any]]) -> tuple[str, ...]:
     """The rules by which base models make one channel of those of a clip."""
-    return tuple(sorted({model.encoders()[0].mono for model in models}))
+    return tuple(sorted({model.config_.mono for model in models}))
 
 
 def flag_notes(scored: pd.DataFrame, needed: float) -> list[str]:

@@ -25,7 +25,7 @@ from base_models.encoders.base import Encoder
 from base_models.encoders.filling.encoded import check_finite, check_shape
 from base_models.encoders.filling.prepared_items import named_failure, read_ahead
 from base_models.encoders.filling.same_length import ItemBatch, SameLength
-from base_models.encoders.numerics.memory import (
+from base_models.encoders.memory import (
     is_out_of_memory,
     out_of_memory_error,
     release_memory,

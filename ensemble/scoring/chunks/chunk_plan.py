@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from base_models.devices import resolve_device
+from base_models.devices import kind_of, resolve_device
 from base_models.encoders.store import EmbeddingStore
 from base_models.files import sha256, to_json
 from base_models.optional_libraries import LazyLibrary
@@ -96,7 +96,7 @@ def compute_facts(stack: StackedMOS, threads: int = 0) -> dict[str, Any]:
         Of whoever scores; 0 stands for those of this process.
     """
     devices = {str(resolve_device(model.device)) for model in clip_models(stack)}
-    kinds = {device.partition(":")[0] for device in devices}
+    kinds = {kind_of(device) for device in devices}
     return {"threads": threads or torch.get_num_threads(), "devices": sorted(kinds)}
 
 
