@@ -352,7 +352,8 @@ def _recordings(
 ) -> Recordings:
     """Which of the clips that can be used are copies of one recording."""
     kept = rated.frame.iloc[list(filled.kept)]
-    audio = dict(zip(kept["clip_id"], kept["audio"], strict=True))
+    ids = kept["clip_id"].tolist()
+    audio = dict(zip(ids, kept["audio"].tolist(), strict=True))
 
     def track(items: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for done, item in enumerate(items):
@@ -362,7 +363,7 @@ def _recordings(
         if on_embed is not None:
             on_embed(FINGERPRINTS, len(audio), len(audio))
 
-    keys = dict(zip(kept["clip_id"], filled.audio_keys, strict=True))
+    keys = dict(zip(ids, filled.audio_keys, strict=True))
     return recordings_of(audio, keys, workspace.fingerprints, track=track)
 
 
@@ -371,9 +372,10 @@ def _usable_clips(
 ) -> RatedClips:
     """The clips that have embeddings, with what their audio hashes to."""
     kept = rated.take(filled.kept)
-    key_of = dict(zip(kept.frame["clip_id"], filled.audio_keys, strict=True))
+    ids = kept.frame["clip_id"].tolist()
+    key_of = dict(zip(ids, filled.audio_keys, strict=True))
     # Copies have the key of the first of them, whatever file they are.
-    keys = [key_of[recordings.first_of(clip)] for clip in kept.frame["clip_id"]]
+    keys = [key_of[recordings.first_of(clip)] for clip in ids]
     frame = kept.frame.assign(**{CONTENT: keys})
     usable = replace(kept, frame=frame)
     for split in ("train", "dev"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -53,11 +54,13 @@ def distinct_contents(
         keys={},
         errors={},
     )
+    # Many clips share a prompt.
+    key_of_text = functools.cache(text_key)
     for clip, item in items.items():
         try:
             # Of the file as it is, undecoded: this is quick, and does not change with
             # the version of a decoder.
-            key = known.key(item) if encoder.kind == "audio" else text_key(item)
+            key = known.key(item) if encoder.kind == "audio" else key_of_text(item)
         except ClipError as error:
             contents.errors[clip] = error
             continue

@@ -85,8 +85,12 @@ class KnownKeys:
         states = np.array(list(kept), dtype=np.uint64)
         digests = bytes.fromhex("".join(kept.values()))
         keys = np.frombuffer(digests, dtype=np.uint8).reshape(-1, _DIGEST_BYTES)
-        tensors = {"states": states, "keys": keys}
-        write_tensors(self._path, tensors | {"sha256": _sum_of(states, keys)})
+        tensors: dict[str, np.ndarray] = {
+            "states": states,
+            "keys": keys,
+            "sha256": _sum_of(states, keys),
+        }
+        write_tensors(self._path, tensors)
         self._n_new = 0
 
 

@@ -189,12 +189,15 @@ class EncoderEntries:
 
     def n_bytes(self, keys: Iterable[str]) -> int:
         """About how many bytes some embeddings have, each counted once."""
+        self.refresh()
         total = 0
         for key in set(keys):
             if key in self._places:
                 pack, place = self._places[key]
                 total += pack.n_bytes(place)
-            else:
+                continue
+            # Another process may be putting it into a pack.
+            with contextlib.suppress(FileNotFoundError):
                 total += self.path(key).stat().st_size
         return total
 

@@ -45,7 +45,7 @@ def entry_digest(
     header = f"{signature} {key} {embedding.dtype} {embedding.shape} "
     digest = hashlib.sha256(header.encode())
     # The array itself, as a copy of it would take as long as the sum.
-    digest.update(np.ascontiguousarray(embedding).reshape(-1).view(np.uint8))
+    digest.update(np.ascontiguousarray(embedding).reshape(-1).view(np.uint8).data)
     return digest.digest()
 
 

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ _RECORD = np.dtype([("key", "V32"), ("digest", "V32"), ("n_rows", "<i8")])
 """One line of the index."""
 _KEY_DIGITS = 64
 _KEY = re.compile("[0-9a-f]{64}")
-_TYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_TYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 _NAME_OF_TYPE = {dtype: name for name, dtype in _TYPES.items()}
 
 
@@ -68,7 +69,7 @@ class Pack:
     signature: str
     records: np.ndarray
     dim: int
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     data_start: int
 
     @cached_property
