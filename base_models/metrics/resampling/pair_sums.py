@@ -16,8 +16,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from base_models.metrics.drawn_weights import DrawnWeights
-from base_models.metrics.rank_sums import SortedValues
+from base_models.metrics.resampling.drawn_weights import DrawnWeights
+from base_models.metrics.resampling.rank_sums import SortedValues
 
 # Up to so many points all pairs are looked at: their signs take 16 MB.
 DIRECT_POINTS = 2048
