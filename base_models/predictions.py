@@ -271,7 +271,7 @@ class PredictionTable:
         """
         rows = self.place_of(clip_ids)
         if (rows < 0).any():
-            missing = [clip_ids[place] for place in np.flatnonzero(rows < 0)]
+            missing = [clip_ids[place] for place in np.flatnonzero(rows < 0).tolist()]
             raise UsageError(
                 f"'{self.model}' has no prediction for {some(missing)}; a stack needs "
                 "every model's prediction for every clip. Predict the missing clips, "
