@@ -63,11 +63,17 @@ class Batch:
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Return a batch of what `change` makes of each tensor."""
-        changed = {
-            name: None if tensor is None else change(tensor)
-            for name, tensor in vars(self).items()
-        }
-        return Batch(**changed)
+
+        def changed(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else change(tensor)
+
+        return Batch(
+            change(self.frames),
+            change(self.frame_mask),
+            tokens=changed(self.tokens),
+            token_mask=changed(self.token_mask),
+            frame_terms=changed(self.frame_terms),
+        )
 
 
 @dataclass(frozen=True)
