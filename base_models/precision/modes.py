@@ -64,12 +64,13 @@ def computing_in(precision: str, device: str) -> Iterator[None]:
 
 
 def _cuda_switches() -> tuple[Any, ...]:
-    backends = torch.backends
+    # torch's own types do not know these switches.
+    backends: Any = torch.backends
     return backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn
 
 
 def _cpu_switches() -> tuple[Any, ...]:
-    mkldnn = torch.backends.mkldnn
+    mkldnn: Any = torch.backends.mkldnn
     return mkldnn.matmul, mkldnn.conv, mkldnn.rnn
 
 

@@ -35,6 +35,7 @@ def fix_weights(module: nn.Module) -> None:
     Such as those of a convolution under weight normalisation, in place.
     """
     for part in list(module.modules()):
-        if parametrize.is_parametrized(part):
-            for name in list(part.parametrizations):
+        computed = getattr(part, "parametrizations", None)
+        if isinstance(computed, nn.ModuleDict):
+            for name in list(computed):
                 parametrize.remove_parametrizations(part, name)

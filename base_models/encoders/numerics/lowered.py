@@ -26,7 +26,7 @@ def lower_layers(module: nn.Module) -> None:
         if type(layer) in _LOWERED and not _reads_signal(layer):
             layer.to(torch.bfloat16)
             if isinstance(layer, nn.Conv2d):
-                layer.to(memory_format=torch.channels_last)
+                layer.weight.data = layer.weight.to(memory_format=torch.channels_last)
             layer.register_forward_pre_hook(_round_inputs)
             layer.register_forward_hook(_as_float32)
 

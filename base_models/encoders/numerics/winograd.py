@@ -10,6 +10,8 @@ of a direct one from exact arithmetic does.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import nn
 
@@ -130,7 +132,7 @@ def use_winograd(module: nn.Module) -> None:
             use_winograd(part)
 
 
-def can_replace(layer: nn.Module) -> bool:
+def can_replace(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a layer is a convolution that `WinogradConv2d` computes, and quicker."""
     return (
         type(layer) is nn.Conv2d
