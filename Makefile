@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BENCH ?= tests/benchmarks
 
-.PHONY: help demo test coverage torture docs bench bench-growth lock hooks clean
+.PHONY: help demo test coverage torture docs bench bench-growth gpu lock hooks clean
 .DELETE_ON_ERROR:
 
 help:  ## what there is to make
@@ -59,6 +59,9 @@ bench: .venv/.developing  ## ratios of speed and memory, into tests/benchmarks/R
 # With SIZES, other numbers of clips than 1,000, 10,000 and 100,000.
 bench-growth: .venv/.developing  ## time and memory at growing numbers of clips, into tests/benchmarks/growth/
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.growth $(SIZES)
+
+gpu: .venv/.developing  ## a run on a CUDA device, under 8 minutes; figures into tests/gpu/RESULTS.md
+	PYTHONPATH=tests $(BIN)/python -m gpu
 
 lock: .venv/.developing  ## exact versions and hashes of all that is installed, into constraints/
 	$(BIN)/python constraints/write_constraints.py

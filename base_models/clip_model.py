@@ -20,7 +20,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.clips.labels import as_labels, judged_by_text, text_gaps
 from base_models.devices import resolve_device
-from base_models.encoders import Encoder, check_kind, load_encoder
+from base_models.encoders import (
+    Encoder,
+    check_kind,
+    known_encoders,
+    load_encoder,
+)
 from base_models.encoders.embed import (
     FilledClips,
     clip_ids,
@@ -206,7 +211,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
 
     def _learn_range(self, clips: EmbeddedClips, rows: Sequence[int]) -> None:
         """Keep how far the training clips, rows of `clips`, lie from each other."""
-        self.range_ = FrameRange.fit([clips.frames[row] for row in rows])
+        self.range_ = FrameRange.fit(clips.take(rows).frames)
 
     def _range_files(self) -> dict[str, bytes]:
         """The file of the range; none where it is not known."""
@@ -301,7 +306,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         trained_encoders = getattr(self, "encoders_", {})
         for kind, encoder in loaded.items():
             trained = trained_encoders.get(kind)
-            if trained and not _gives_what(trained, encoder):
+            if trained and self.needed_signature(kind) != encoder.signature:
                 raise UsageError(
                     f"The model was trained with {trained['signature']}, but {kind} "
                     f"encoder '{encoder.name}' is now {encoder.signature}; its scores "
@@ -323,6 +328,10 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         if facts is None:
             return asked
         trained = str(facts.get(_PRECISION, FLOAT32))
+        spec = known_encoders().specs.get(facts["name"])
+        # One that has a single precision takes whatever is asked of the others.
+        if trained == FLOAT32 and spec is not None and not spec.mixed_precision:
+            return FLOAT32
         # Without tf32, float32 is the nearest to it, for whoever asks for it.
         if asked in (AUTO, trained) or (trained, asked) == (TF32, FLOAT32):
             return trained if asked == AUTO else asked
@@ -331,6 +340,15 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
             f"of others would not be comparable; leave precision='{asked}' out, or "
             "train it again with it."
         )
+
+    def needed_signature(self, kind: str) -> str:
+        """Signature of the encoder that a fitted model needs, in `precision_of` it."""
+        facts = self.encoders_[kind]
+        signature = str(facts["signature"])
+        is_in_float32 = self.precision_of(kind) == FLOAT32
+        if is_in_float32 and facts.get(_PRECISION) == TF32:
+            return signature.removesuffix(f"-{signature_part(TF32)}")
+        return signature
 
     @abstractmethod
     def to_files(self) -> dict[str, bytes]:
@@ -501,19 +519,3 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
                 f"random_state must be an integer in 0..2**32 - 1; got {seed!r}."
             )
         return int(seed)
-
-
-def _gives_what(trained: Mapping[str, Any], encoder: Encoder) -> bool:
-    """Whether an encoder gives the embeddings that a model was trained on.
-
-    Parameters
-    ----------
-    trained : mapping
-        Facts of the encoder of the training.
-    encoder : Encoder
-        One in float32 stands in for the same in TF32, which rounds a little more.
-    """
-    signature = encoder.signature
-    if encoder.precision == FLOAT32 and trained.get(_PRECISION) == TF32:
-        signature += f"-{signature_part(TF32)}"
-    return bool(trained["signature"] == signature)

@@ -84,6 +84,10 @@ class DamagedArtifact(StackedMOSError):
         super().__init__(shortened(" ".join(message.splitlines()), MOST_MESSAGE))
 
 
+class DamagedEmbedding(DamagedArtifact):
+    """A stored embedding is not what was written; filling its store makes it again."""
+
+
 class MachineFault(StackedMOSError, OSError):
     """The machine failed, not what it was given: no file can be opened any more, say.
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from base_models.errors import DamagedArtifact
-from base_models.vector_range import VectorRange, farthest_of
+from base_models.vector_range import VectorRange, farthest_of, thinned_out
+
+_BLOCK = 1_024
+"""Clips whose vectors are in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,9 @@ class FrameRange:
         ----------
         frames : sequence of n arrays of shape (T, D)
         """
-        vectors = _vectors(frames)
+        # Frames may have to be read: only those that count are, one after the other.
+        rows = thinned_out(len(frames)).tolist()
+        vectors = _vectors(frames[row] for row in rows)
         means = VectorRange.fit(vectors[:, : vectors.shape[1] // 2])
         moving = VectorRange.fit(vectors)
         if means is None or moving is None:
@@ -60,9 +65,13 @@ class FrameRange:
         """
         if not len(frames):
             return np.zeros(0)
-        vectors = _vectors(frames)
-        of_means = self.means.distances(vectors[:, : vectors.shape[1] // 2])
-        return np.maximum(of_means, self.moving.distances(vectors))
+        distances = []
+        # The vectors of all clips could be larger than memory.
+        for start in range(0, len(frames), _BLOCK):
+            vectors = _vectors(frames[start : start + _BLOCK])
+            of_means = self.means.distances(vectors[:, : vectors.shape[1] // 2])
+            distances.append(np.maximum(of_means, self.moving.distances(vectors)))
+        return np.concatenate(distances)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays that `from_arrays` reads back."""
@@ -103,7 +112,7 @@ class FrameRange:
         )
 
 
-def _vectors(frames: Sequence[np.ndarray]) -> np.ndarray:
+def _vectors(frames: Iterable[np.ndarray]) -> np.ndarray:
     """Mean and standard deviation over time of n arrays (T, D): shape (n, 2 D)."""
     rows = []
     for array in frames:

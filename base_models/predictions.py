@@ -240,6 +240,9 @@ class PredictionTable:
         UsageError
             naming the model and the clips that it has no prediction for.
         """
+        # Tables are never changed, so all rows in their own order are the table itself.
+        if tuple(clip_ids) == self.clip_ids:
+            return self
         rows = self.rows_of(clip_ids)
         return replace(
             self,
@@ -268,7 +271,7 @@ class PredictionTable:
         """
         rows = self.place_of(clip_ids)
         if (rows < 0).any():
-            missing = [clip_ids[place] for place in np.flatnonzero(rows < 0)]
+            missing = [clip_ids[place] for place in np.flatnonzero(rows < 0).tolist()]
             raise UsageError(
                 f"'{self.model}' has no prediction for {some(missing)}; a stack needs "
                 "every model's prediction for every clip. Predict the missing clips, "

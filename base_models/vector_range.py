@@ -33,6 +33,13 @@ TINY = 1e-6
 _ARRAYS = ("center", "scale", "axes", "variances", "units", "held_out")
 
 
+def thinned_out(n_vectors: int) -> np.ndarray:
+    """Places of those of n vectors that a range is learnt from, int of shape (m,)."""
+    if n_vectors <= MOST:
+        return np.arange(n_vectors)
+    return np.linspace(0, n_vectors - 1, MOST).round().astype(int)
+
+
 @dataclass(frozen=True, eq=False)
 class VectorRange:
     """Principal axes of n vectors, and how far such vectors lie from each other.
@@ -75,9 +82,7 @@ class VectorRange:
         vectors : finite array of shape (n, D)
         """
         vectors = np.asarray(vectors, dtype=np.float64)
-        if len(vectors) > MOST:
-            places = np.linspace(0, len(vectors) - 1, MOST).round().astype(int)
-            vectors = vectors[places]
+        vectors = vectors[thinned_out(len(vectors))]
         if len(vectors) < FEWEST or not (vectors != vectors[0]).any():
             return None
 

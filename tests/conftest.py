@@ -17,6 +17,8 @@ __all__ = ["chromium", "decoded_here", "open_page", "tiny_encoders"]
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Tests are of the CPU, also where there is a GPU; `make gpu` is for that.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # Without a terminal, its width is what tables are laid out for.
 os.environ.pop("COLUMNS", None)
 _WEIGHTS = Path(__file__).parents[1] / ".venv" / "encoders"

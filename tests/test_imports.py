@@ -95,7 +95,6 @@ GROUND = [
     "predictions.py",
     "scales.py",
     "mono_rules.py",
-    "precision",
     "vector_range.py",
     "file_checks",
     "clips",
@@ -113,8 +112,10 @@ META_MAY_USE = {
 TORCH_WINGS = [
     "base_models/networks",
     "base_models/training",
+    "base_models/encoders/numerics",
     "base_models/encoders/audio",
     "base_models/encoders/joint",
+    "base_models/encoders/numerics",
     "base_models/encoders/text",
 ]
 """Folders that are of no use without torch, and ask for it before they import it."""

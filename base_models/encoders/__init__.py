@@ -205,9 +205,10 @@ def load_encoder(
     if not spec.mixed_precision:
         precision = FLOAT32
     device = canonical_name(str(device))
-    key = (name, weights_folder, device, spec.mono, precision)
-    if key in _loaded:
-        return _loaded[key]
+    place = (name, weights_folder, device, spec.mono)
+    asked = (*place, precision)
+    if asked in _loaded:
+        return _loaded[asked]
 
     if folder is not None and spec.embedded:
         raise UsageError(
@@ -222,11 +223,16 @@ def load_encoder(
     files = WeightFiles.find(spec, weights_folder, fetch)
 
     from base_models.devices import resolve_device
-    from base_models.encoders.numerics.choice import in_precision
+    from base_models.encoders.numerics.choice import in_precision, settled_precision
 
     # A device that is not present is refused before the weights are read.
     resolve_device(device)
     check_precision(precision, device)
+    precision = settled_precision(precision, device)
+    settled = (*place, precision)
+    if settled in _loaded:
+        _loaded[asked] = _loaded[settled]
+        return _loaded[asked]
     try:
         builder = importlib.import_module(builder_module(spec))
         encoder = builder.build(spec, files, device)
@@ -243,5 +249,7 @@ def load_encoder(
 
         encoder = replace(encoder, digest=package_digest(encoder, point))
     encoder = in_precision(encoder, precision)
-    _loaded[key] = encoder
+    # Whoever asks for what "auto" has turned out to be means the same encoder.
+    _loaded[asked] = encoder
+    _loaded[*place, encoder.precision] = encoder
     return encoder

@@ -16,7 +16,7 @@ import numpy as np
 
 from base_models.clip_status import NO_PROMPT, TOO_SHORT
 from base_models.clips.audio import load_audio
-from base_models.encoders.numerics.memory import (
+from base_models.encoders.memory import (
     is_out_of_memory,
     out_of_memory_error,
     release_memory,

@@ -6,7 +6,7 @@ label: `fill_clips` names such clips, and `load_clips` reads only what was fille
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from base_models.clips.read_clips import SetAside
 from base_models.encoders import Encoder
 from base_models.encoders.filling.contents import text_key
 from base_models.encoders.filling.fill_store import Progress
+from base_models.encoders.packed.stored_arrays import KeptArrays, StoredArrays
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, UsageError
 from base_models.networks.batches import EmbeddedClips
@@ -168,7 +169,7 @@ def with_text_keys(
     """
     if filled.text_keys is not None:
         return filled
-    prompts = ["" if pd.isna(prompt) else str(prompt) for prompt in clips["prompt"]]
+    prompts = [_text_or_blank(cell) for cell in clips["prompt"].tolist()]
     keys = []
     for row in filled.kept:
         is_blank = not prompts[row].strip()
@@ -197,10 +198,16 @@ def placeholder_for(needs_text: Sequence[bool]) -> str:
     return "" if all(needs_text) else PLACEHOLDER
 
 
-def _items_by_clip(ids: list[str], cells: Iterable[object]) -> dict[str, str]:
-    # A missing cell (None, NaN, NA) becomes "", which encoders refuse with a reason.
-    items = ["" if pd.isna(cell) else str(cell) for cell in cells]
+def _items_by_clip(ids: list[str], cells: pd.Series) -> dict[str, str]:
+    items = [_text_or_blank(cell) for cell in cells.tolist()]
     return dict(zip(ids, items, strict=True))
+
+
+def _text_or_blank(cell: object) -> str:
+    # A missing cell (None, NaN, NA) becomes "", which encoders refuse with a reason.
+    if isinstance(cell, str):
+        return cell
+    return "" if pd.isna(cell) else str(cell)
 
 
 def load_clips(
@@ -209,19 +216,27 @@ def load_clips(
     audio: Encoder,
     text: Encoder | None,
 ) -> EmbeddedClips:
-    """Read the embeddings of the kept rows; clips of equal content share one array."""
-    frames = _read_embeddings(store, audio, filled.audio_keys)
+    """The embeddings of the kept rows; clips of equal content share one array.
+
+    Those of a lazy store are read when they are asked for, and all others here.
+    """
+    kept = KeptArrays()
+    frames = _embeddings(store, audio, filled.audio_keys, kept=kept)
     tokens = None
     if text and filled.text_keys is not None:
-        tokens = _read_embeddings(store, text, filled.text_keys)
+        tokens = _embeddings(store, text, filled.text_keys, kept=kept)
     return EmbeddedClips(frames, tokens)
 
 
-def _read_embeddings(
+def _embeddings(
     store: EmbeddingStore,
     encoder: Encoder,
     keys: tuple[str, ...],
-) -> list[np.ndarray]:
+    *,
+    kept: KeptArrays,
+) -> Sequence[np.ndarray]:
+    if store.lazy and store.folder is not None:
+        return StoredArrays(store.entries(encoder), keys, kept)
     # An array may be large, so that equal clips share it.
     arrays: dict[str, np.ndarray] = {}
     for key in keys:
@@ -273,7 +288,7 @@ def clip_ids(clips: pd.DataFrame, may_repeat: bool = False) -> list[str]:
             f"{type(clips).__name__}."
         )
     # As text, so that ids read as numbers match those of other tables.
-    ids = [str(clip) for clip in clips.get("clip_id", clips.index)]
+    ids = [str(clip) for clip in clips.get("clip_id", clips.index).tolist()]
     if len(set(ids)) != len(ids) and not may_repeat:
         raise UsageError("Clip ids must be unique; some stand twice in the table.")
     return ids
@@ -283,4 +298,4 @@ def system_ids(clips: pd.DataFrame) -> list[str]:
     """Systems of the clips, all "" if the table has no column ``system_id``."""
     if "system_id" not in clips:
         return [""] * len(clips)
-    return [str(system) for system in clips["system_id"]]
+    return [str(system) for system in clips["system_id"].tolist()]

@@ -51,7 +51,7 @@ SECONDS = 30
 TOKENS = 32
 """Length of its prompt, special tokens included; ours."""
 
-_MUQ = {
+MUQ = {
     "label_rate": 25,
     "stat": {"melspec_2048_mean": 6.768, "melspec_2048_std": 18.418},
     "w2v2_config": {
@@ -105,7 +105,7 @@ _QWEN3 = {
 
 
 def _mulan_audio() -> nn.Module:
-    muq, width = assemble_muq(_MUQ)
+    muq, width = assemble_muq(MUQ)
     return MuLanAudio(muq, **assemble_mulan(_MUQ_MULAN, "audio", width))
 
 
@@ -138,7 +138,7 @@ _CLAP_WINDOW = (1, 1001, 64)
 """Channel, frames and bands of ten seconds of log-mel."""
 
 FULL_SIZE = {
-    "muq": _FullSize(lambda: assemble_muq(_MUQ)[0], (1, SECONDS * 24_000)),
+    "muq": _FullSize(lambda: assemble_muq(MUQ)[0], (1, SECONDS * 24_000)),
     "muq_mulan": _FullSize(_mulan_audio, (1, SECONDS // 10, 240_000)),
     "clap": _FullSize(
         lambda: ClapAudio(assemble_clap_audio(_CLAP)),

@@ -122,8 +122,8 @@ class EncoderSpec:
     megabytes : int
         Size of the download; 0 if unknown.
     batch_size : int
-        How many items may go through it together, for whoever calls `Encoder.encode`
-        and does not mind the last digits. Embeddings are stored one by one.
+        How many items go through it together on a CUDA device, always so many, see
+        `base_models.encoders.filling.on_cuda`. Elsewhere a store is filled one by one.
     version : int
         To be raised whenever a change of our own preprocessing changes embeddings.
     caution : str

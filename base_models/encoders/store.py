@@ -3,14 +3,12 @@
 An entry is named by the encoder's signature and by the content: the SHA-256 of the
 audio file's bytes, or of the prompt. So renamed, repeated and shared clips cost
 nothing, and no entry can be out of date. What it holds depends on nothing else: every
-content is encoded alone.
+content is encoded alone, or on a GPU in a batch of a fixed shape.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +16,9 @@ import numpy as np
 
 from base_models.clips.read_clips import SetAside
 from base_models.encoders.filling.fill_store import Progress, fill_store
-from base_models.errors import DamagedArtifact, UsageError, one_of
-from base_models.files import parse_tensors, read_bytes, write_tensors
+from base_models.encoders.filling.known_keys import KnownKeys
+from base_models.encoders.packed.encoder_entries import EncoderEntries
+from base_models.errors import UsageError, one_of
 
 if TYPE_CHECKING:
     from base_models.encoders.base import Encoder
@@ -30,7 +29,8 @@ FLOAT16_ERROR = 1e-3
 It is at most 2^-11, or 0.0005, unless numbers below 2^-14 dominate.
 """
 
-log = logging.getLogger(__name__)
+KNOWN_KEYS = "known-keys.safetensors"
+"""File of the keys of unchanged audio files, in the folder of a lazy store."""
 
 
 class EmbeddingStore:
@@ -39,17 +39,29 @@ class EmbeddingStore:
     Parameters
     ----------
     folder : path or None
-        Where entries are kept, as ``<signature>.<dtype>/<2 hex>/<key>.safetensors``;
-        None keeps them in memory. Several processes may share a folder, since an entry
-        appears whole.
+        Where entries are kept, as ``<signature>.<dtype>/<2 hex>/<key>.safetensors``,
+        or in packs beside these, see `base_models.encoders.packed`; None keeps them in
+        memory. Several processes may share a folder, since an entry appears whole.
     dtype : {"float16", "float32"}
         Type of the stored numbers. An entry that float16 cannot hold is float32, and so
         are all of an encoder whose embeddings are not normalised.
+    lazy : bool
+        Whether entries are verified when they are read alone, and not whenever the
+        store is filled, and whether clips are read as they are needed. Whoever reads
+        such clips fills the store again on a `DamagedEmbedding`.
     """
 
-    def __init__(self, folder: Path | str | None = None, dtype: str = "float16"):
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        dtype: str = "float16",
+        lazy: bool = False,
+    ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.dtype = one_of(dtype, ("float16", "float32"), "dtype of stored embeddings")
+        self.lazy = lazy
+        self._entries: dict[str, EncoderEntries] = {}
+        self._known_keys: KnownKeys | None = None
         self._memory: dict[tuple[str, str], np.ndarray] = {}
 
     def __deepcopy__(self, memo: dict[int, object]) -> EmbeddingStore:
@@ -106,7 +118,7 @@ class EmbeddingStore:
         ------
         UsageError
             If the store was not filled with it.
-        DamagedArtifact
+        DamagedEmbedding
             If its bytes have changed; `fill` computes it again.
         """
         signature = encoder if isinstance(encoder, str) else encoder.signature
@@ -118,43 +130,42 @@ class EmbeddingStore:
                 )
             return self._memory[signature, key]
 
-        path = self.path(signature, key)
-        if not path.is_file():
-            raise UsageError(f"No embedding {path}; fill the store first.")
+        return self.entries(signature).read(key)
 
-        # To safetensors a flipped bit in a tensor is still a valid tensor, so an entry
-        # has a digest of its own.
-        tensors = parse_tensors(read_bytes(path), str(path))
-        embedding = tensors.get("embedding")
-        stored_digest = tensors.get("sha256")
-        if (
-            embedding is None
-            or stored_digest is None
-            or stored_digest.tobytes() != _digest(signature, key, embedding)
-        ):
-            raise DamagedArtifact(
-                f"{path} was changed after it was written; filling the store computes "
-                "it again."
-            )
-        return embedding
+    def entries(self, encoder: Encoder | str) -> EncoderEntries:
+        """What is stored of one encoder, of a store that has a folder."""
+        if self.folder is None:
+            raise UsageError("A store in memory has no files; give it a folder.")
+        signature = encoder if isinstance(encoder, str) else encoder.signature
+        if signature not in self._entries:
+            folder = self.folder / f"{signature}.{self.dtype}"
+            self._entries[signature] = EncoderEntries(folder, signature)
+            self._entries[signature].refresh()
+        return self._entries[signature]
 
     def path(self, signature: str, key: str) -> Path:
-        """Path of an entry, of a store that has a folder."""
-        if self.folder is None:
-            raise UsageError("A store in memory has no paths; give it a folder.")
-        subfolder = self.folder / f"{signature}.{self.dtype}" / key[:2]
-        return subfolder / f"{key}.safetensors"
+        """The file that an entry is written to, of a store that has a folder."""
+        return self.entries(signature).path(key)
 
-    def is_intact(self, encoder: Encoder, key: str) -> bool:
-        """Whether an entry is there, and as it was written."""
-        try:
-            self.get(encoder, key)
-        except UsageError:
-            return False
-        except DamagedArtifact as error:
-            log.warning("%s Computing it again.", error)
-            return False
-        return True
+    def known_keys(self) -> KnownKeys:
+        """Keys of audio files that need not be hashed again: none, unless it is lazy.
+
+        A lazy store keeps them in its folder.
+        """
+        if self.folder is None or not self.lazy:
+            return KnownKeys()
+        if self._known_keys is None:
+            self._known_keys = KnownKeys(self.folder / KNOWN_KEYS)
+        return self._known_keys
+
+    def lacking(self, encoder: Encoder, keys: Iterable[str]) -> list[str]:
+        """Keys of which the store has no entry, or a damaged one.
+
+        A lazy store has read no entry for it, so that some may yet turn out damaged.
+        """
+        if self.folder is None:
+            return [key for key in keys if (encoder.signature, key) not in self._memory]
+        return self.entries(encoder).lacking(keys, is_verified=not self.lazy)
 
     def put(
         self,
@@ -174,12 +185,7 @@ class EmbeddingStore:
             self._memory[encoder.signature, key] = embedding
             return
 
-        digest = _digest(encoder.signature, key, embedding)
-        tensors = {
-            "embedding": embedding,
-            "sha256": np.frombuffer(digest, dtype=np.uint8),
-        }
-        write_tensors(self.path(encoder.signature, key), tensors)
+        self.entries(encoder).write(key, embedding)
 
 
 def _fits_float16(embedding: np.ndarray) -> bool:
@@ -195,13 +201,3 @@ def _fits_float16(embedding: np.ndarray) -> bool:
     # float64, as the squares of tiny numbers are 0 in float32.
     size = np.linalg.norm(embedding.astype(np.float64))
     return bool(np.linalg.norm(rounding) <= FLOAT16_ERROR * size)
-
-
-def _digest(
-    signature: str,
-    key: str,
-    embedding: np.ndarray,
-) -> bytes:
-    """SHA-256 over which entry it is and all that it holds."""
-    header = f"{signature} {key} {embedding.dtype} {embedding.shape} "
-    return hashlib.sha256(header.encode() + embedding.tobytes()).digest()

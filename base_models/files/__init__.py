@@ -30,7 +30,7 @@ from base_models.files.json_values import (
 from base_models.files.locks import locked, remove_stale_lock
 from base_models.files.logs import LOG, append_to_log, log_line
 from base_models.files.patterns import WILDCARD, matching_paths
-from base_models.files.reading import MAX_BYTES, read_bytes, read_json
+from base_models.files.reading import MAX_BYTES, read_bytes, read_json, read_part
 from base_models.files.replaced import read_artifact
 from base_models.files.replacement import replace_folder, write_artifact
 from base_models.files.temporaries import sweep, temporary_sibling
@@ -59,6 +59,7 @@ __all__ = [
     "read_artifact",
     "read_bytes",
     "read_json",
+    "read_part",
     "remove_stale_lock",
     "replace_folder",
     "seal",

@@ -12,6 +12,7 @@ from base_models.errors import DamagedArtifact
 
 _GUARD = "sha256"
 """Key of the hash of all other keys of an object."""
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def sha256(data: bytes) -> str:
@@ -24,14 +25,34 @@ def to_json(value: Any) -> bytes:
 
     See `nan_to_none` for values that may hold NaN.
     """
-    text = json.dumps(
-        value,
-        sort_keys=True,
-        indent=1,
-        allow_nan=False,
-        ensure_ascii=False,
-    )
+    if isinstance(value, list):
+        # Long lists of short texts are what is hashed of large tables. The library
+        # writes lists that are not indented many times as fast.
+        items = [_flat_list(item) or _indented(item, 1) for item in value]
+        text = "[\n " + ",\n ".join(items) + "\n]" if items else "[]"
+    else:
+        text = _indented(value, 0)
     return text.encode()
+
+
+def _flat_list(value: Any) -> str | None:
+    """JSON of a list in a list, if it is one of scalars alone that is not empty."""
+    is_flat = isinstance(value, list | tuple) and _SCALARS.issuperset(map(type, value))
+    if not is_flat or not value:
+        return None
+    text = json.dumps(
+        value, allow_nan=False, ensure_ascii=False, separators=(",\n  ", ": ")
+    )
+    return "[\n  " + text[1:-1] + "\n ]"
+
+
+def _indented(value: Any, depth: int) -> str:
+    """JSON of a value that stands so many lists deep."""
+    text = json.dumps(
+        value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False
+    )
+    # Texts hold no line breaks, which are escaped.
+    return text.replace("\n", "\n" + " " * depth)
 
 
 def nan_to_none(values: Any) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +49,85 @@ def read_bytes(
     if within is not None:
         place = _place_within(path, Path(within))
 
+    with _opened(path, place) as (handle, size):
+        if size > max_bytes:
+            raise DamagedArtifact(
+                f"{path} has {size:,} bytes; at most {max_bytes:,} are read of such a "
+                "file."
+            )
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            # One byte more than there should be shows a file that grows.
+            data = file.read(size + 1)
+    if len(data) != size:
+        raise DamagedArtifact(f"{path} changed while it was read; try again.")
+    return data
+
+
+def read_part(
+    path: Path | str,
+    start: int,
+    n_bytes: int,
+) -> bytes:
+    """Read some bytes of a regular file.
+
+    Parameters
+    ----------
+    path : of the file
+    start : place of the first byte
+    n_bytes : how many; fewer are an error
+
+    Raises
+    ------
+    DamagedArtifact
+        naming the file, when it is missing, cannot be read, is no regular file, or ends
+        before.
+    MachineFault
+        when too many files are open, the disk fails, or the like.
+    """
+    path = Path(path)
+    with _opened(path, os.fspath(path)) as (handle, size):
+        # Asked before, as memory is taken for all that is asked for.
+        data = b""
+        if n_bytes >= 0 and 0 <= start <= size - n_bytes:
+            with os.fdopen(handle, "rb", buffering=0, closefd=False) as file:
+                file.seek(start)
+                data = _exactly(file, n_bytes)
+    if len(data) != n_bytes:
+        raise DamagedArtifact(f"{path} ends before it should.")
+    return data
+
+
+def _exactly(file: io.FileIO, n_bytes: int) -> bytes:
+    """The next bytes of a file, or all that are left: one call may give fewer."""
+    data = file.read(n_bytes) or b""
+    while len(data) < n_bytes:
+        more = file.read(n_bytes - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+@contextlib.contextmanager
+def _opened(path: Path, place: str) -> Iterator[tuple[int, int]]:
+    """Descriptor and size of a regular file.
+
+    Parameters
+    ----------
+    path : as messages name it
+    place : where it lies
+    """
     try:
-        with os.fdopen(os.open(place, _FLAGS), "rb") as file:
+        handle = os.open(place, _FLAGS)
+        try:
             # Asked of the open file: a name may lead elsewhere a moment later.
-            status = os.fstat(file.fileno())
+            status = os.fstat(handle)
             # A pipe or a device, which a stranger's folder may hold, never ends.
             if not stat.S_ISREG(status.st_mode):
                 raise DamagedArtifact(f"{path} is not a regular file.")
-            if status.st_size > max_bytes:
-                raise DamagedArtifact(
-                    f"{path} has {status.st_size:,} bytes; at most {max_bytes:,} are "
-                    "read of such a file."
-                )
-
-            # One byte more than there should be shows a file that grows.
-            data = file.read(status.st_size + 1)
+            yield handle, status.st_size
+        finally:
+            os.close(handle)
     except IsADirectoryError as error:
         raise DamagedArtifact(f"{path} is not a regular file.") from error
     except OSError as error:
@@ -69,9 +136,6 @@ def read_bytes(
         ) from error
     except ValueError as error:
         raise DamagedArtifact(f"{str(path)!r} names no file ({error}).") from error
-    if len(data) != status.st_size:
-        raise DamagedArtifact(f"{path} changed while it was read; try again.")
-    return data
 
 
 def _place_within(path: Path, folder: Path) -> str:

@@ -3,7 +3,7 @@
 Clips of one system are not independent, so an interval from resampled clips would be
 too narrow. Whole systems are resampled instead and, where systems share prompts,
 prompts too. A resample is a row of integer weights, and every metric of all resamples
-comes from sums over clips and pairs of clips, see `rank_sums` and `pair_sums`.
+comes from sums over clips and pairs of clips, see the folder `resampling`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from scipy import sparse
 
 from base_models.clips.names import names_or_blank
 from base_models.errors import UsageError
-from base_models.metrics.drawn_weights import (
+from base_models.metrics.resampling.drawn_weights import (
     ClusterWeights,
     CrossedWeights,
     DrawnWeights,
     as_counts,
 )
-from base_models.metrics.mean_sums import FEW_POINTS, metrics_of_columns
-from base_models.metrics.pair_sums import pair_sums
-from base_models.metrics.rank_sums import SortedValues
+from base_models.metrics.resampling.mean_sums import FEW_POINTS, metrics_of_columns
+from base_models.metrics.resampling.pair_sums import pair_sums
+from base_models.metrics.resampling.rank_sums import SortedValues
 
 RESAMPLED_METRICS = ("mse", "lcc", "srcc", "ktau")
 """What `resample` and `resample_means` return, in this order."""

@@ -36,6 +36,7 @@ from base_models.networks.models import (
     TextBranch,
 )
 from base_models.networks.sinkhorn import Sinkhorn, average_frames
+from base_models.precision.modes import full_precision
 
 AXES = {
     "time": ("frames",),
@@ -231,7 +232,7 @@ def explain_network(
     for rows in clips.by_length(size):
         batch = clips.batch(rows).to(device)
         # Full precision, so that a clip is explained alike on every device.
-        with torch.autocast(torch.device(device).type, enabled=False):
+        with full_precision(str(device)):
             aspect_maps = attention_maps(network, batch)
             plans = _transport_plans(network, batch)
 

@@ -57,15 +57,23 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Copy the batch to another device; on its own it is left as it is."""
-        return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
+        # Elsewhere what is copied could be gone before it is read.
+        is_cuda = torch.device(device).type == "cuda"
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=is_cuda))
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Return a batch of what `change` makes of each tensor."""
-        changed = {
-            name: None if tensor is None else change(tensor)
-            for name, tensor in vars(self).items()
-        }
-        return Batch(**changed)
+
+        def changed(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else change(tensor)
+
+        return Batch(
+            change(self.frames),
+            change(self.frame_mask),
+            tokens=changed(self.tokens),
+            token_mask=changed(self.token_mask),
+            frame_terms=changed(self.frame_terms),
+        )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ module.
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import torch
@@ -16,6 +17,8 @@ from torch.utils.checkpoint import checkpoint
 SCAN_BUDGET = 2**26
 """States (clips x frames x channels x state size) that one Mamba scan holds at a time:
 a few copies of 256 MB."""
+BYTES_PER_STATE = 64
+"""Bytes of a CUDA device's memory for each state of a scan: a quarter of it is used."""
 
 
 class TemporalTransformer(nn.Module):
@@ -147,7 +150,7 @@ class TemporalMamba(nn.Module):
 
         # At least one clip is scanned at a time, however long it is.
         states_per_clip = self.states_per_frame * frames.shape[1]
-        clips_per_scan = max(1, SCAN_BUDGET // states_per_clip)
+        clips_per_scan = max(1, _scan_budget(frames.device) // states_per_clip)
         recompute = len(frames) > clips_per_scan
 
         chunks = frames.split(clips_per_scan)
@@ -168,6 +171,20 @@ class TemporalMamba(nn.Module):
         with torch.autocast(device_type, enabled=False):
             frames = frames.float()
             return self.last_norm(frames + self.mixer(self.norm(frames)))
+
+
+def _scan_budget(device: torch.device) -> int:
+    """States that one scan may hold on a device."""
+    if device.type != "cuda":
+        return SCAN_BUDGET
+    return max(SCAN_BUDGET, _memory_of(device) // BYTES_PER_STATE)
+
+
+@functools.cache
+def _memory_of(device: torch.device) -> int:
+    """Bytes of memory of a CUDA device."""
+    _, total = torch.cuda.mem_get_info(device)
+    return total
 
 
 def _is_not_about_kernels(record: logging.LogRecord) -> bool:

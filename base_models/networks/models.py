@@ -156,17 +156,19 @@ class Network(nn.Module):
         """Compute the network's own loss, before its weight: shape (), or None."""
         return None
 
-    def frame_terms(self, batch: Batch) -> Tensor | None:
-        """Compute what of `auxiliary` depends on the frames alone.
+    @property
+    def has_frame_terms(self) -> bool:
+        """Whether part of `auxiliary` depends on the frames alone."""
+        return False
+
+    def frame_terms(self, batch: Batch) -> Tensor:
+        """Compute the part of `auxiliary` that depends on the frames alone.
 
         Training computes it once for all epochs and hands it on in the batches.
 
-        Returns
-        -------
-        terms : Tensor of shape (B,), or None
-            None where nothing of it does.
+        Shape: Batch → (B,)
         """
-        return None
+        raise NotImplementedError
 
     def independent_parts(self) -> list[nn.Module]:
         """Return parts that share no weight, whose gradients are clipped separately."""
@@ -327,10 +329,14 @@ class CoAttention(Network):
             batch.frames, batch.frame_mask, tokens, token_mask=token_mask, **known
         )
 
-    def frame_terms(self, batch: Batch) -> Tensor | None:
+    @property
+    def has_frame_terms(self) -> bool:
+        return isinstance(self.align, Sinkhorn)
+
+    def frame_terms(self, batch: Batch) -> Tensor:
         """Transport of the frames to themselves, which no training changes."""
         if not isinstance(self.align, Sinkhorn):
-            return None
+            raise ValueError("Only Sinkhorn's transport has a part of frames alone.")
         return self.align.frame_terms(batch.frames, batch.frame_mask)
 
     def aspect_heads(self) -> list[nn.Module]:

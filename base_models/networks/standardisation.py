@@ -7,7 +7,7 @@ clips that a model is trained on, and stays with the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,21 +42,33 @@ class Standardisation:
     factor: np.ndarray
 
     @classmethod
-    def of(cls, arrays: Iterable[np.ndarray]) -> Standardisation:
+    def of(
+        cls, arrays: Sequence[np.ndarray], most_rows: int | None = None
+    ) -> Standardisation:
         """Measure embeddings, clip by clip: a long clip counts as much as a short one.
 
         Parameters
         ----------
-        arrays : iterable of n arrays of shape (T, D)
-            At least one, all numbers finite.
+        arrays : sequence of n arrays of shape (T, D)
+            At least one, all numbers finite. Each is read twice, and none is kept.
+        most_rows : int or None
+            How many rows of each count, from its start; None takes all.
         """
-        # Sums of float16 or float32 numbers would lose digits, or overflow.
-        clips = [np.asarray(array, dtype=np.float64) for array in arrays]
-        mean = np.mean([clip.mean(axis=0) for clip in clips], axis=0)
-        squares = [np.square(clip - mean).mean(axis=0) for clip in clips]
-        spread = np.sqrt(np.mean(squares, axis=0))
+        n_clips = len(arrays)
+        total = np.zeros(arrays[0].shape[1])
+        largest = np.zeros_like(total)
+        for array in arrays:
+            clip = _in_float64(array, most_rows)
+            total += clip.mean(axis=0)
+            np.maximum(largest, np.abs(clip).max(axis=0), out=largest)
+        mean = total / n_clips
 
-        largest = np.max([np.abs(clip).max(axis=0) for clip in clips], axis=0)
+        squares = np.zeros_like(mean)
+        for array in arrays:
+            clip = _in_float64(array, most_rows)
+            squares += np.square(clip - mean).mean(axis=0)
+        spread = np.sqrt(squares / n_clips)
+
         is_live = ~is_dead(spread, largest)
         with np.errstate(divide="ignore", over="ignore"):
             factor = np.where(is_live, 1 / spread, 0).astype(np.float32)
@@ -75,6 +87,11 @@ class Standardisation:
         np.clip(scaled, -LIMIT, LIMIT, out=scaled)
         scaled[:, self.factor == 0] = 0
         return scaled
+
+
+def _in_float64(array: np.ndarray, most_rows: int | None) -> np.ndarray:
+    # Sums of float16 or float32 numbers would lose digits, or overflow.
+    return np.asarray(array[:most_rows], dtype=np.float64)
 
 
 def is_dead(spread: np.ndarray, largest: np.ndarray) -> np.ndarray:

@@ -96,7 +96,8 @@ class ClipStatistics:
     def of(cls, clips: EmbeddedClips) -> Self:
         """Measure embedded clips."""
         text_means = None if clips.tokens is None else _means(clips.tokens)
-        return cls(_means(clips.frames), _spreads(clips.frames), text_means)
+        means, spreads = _means_and_spreads(clips.frames)
+        return cls(means, spreads, text_means)
 
     def take(self, rows: np.ndarray) -> ClipStatistics:
         """The clips `rows`, in that order."""
@@ -286,17 +287,23 @@ def _means(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([array.mean(axis=0, dtype=np.float64) for array in arrays])
 
 
-def _spreads(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Standard deviation, and mean absolute step, of n arrays (T, D): (n, 2 D)."""
-    rows = []
+def _means_and_spreads(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over time of n arrays (T, D), and their spreads: (n, D) and (n, 2 D).
+
+    The spreads are the standard deviation and the mean absolute step. Arrays may have
+    to be read, so that each is taken once.
+    """
+    means = []
+    spreads = []
     for array in arrays:
         values = array.astype(np.float64)
         steps = np.zeros(values.shape[1])
         # A single frame has no neighbour.
         if len(values) > 1:
             steps = np.abs(np.diff(values, axis=0)).mean(axis=0)
-        rows.append(np.concatenate([values.std(axis=0), steps]))
-    return np.stack(rows)
+        means.append(values.mean(axis=0))
+        spreads.append(np.concatenate([values.std(axis=0), steps]))
+    return np.stack(means), np.stack(spreads)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -47,7 +47,9 @@ def computing_in(precision: str, device: str) -> Iterator[None]:
     device_type = torch.device(device).type
     on_cuda = TF32 if precision == TF32 else _EXACT
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(device_type, enabled=False))
+        # There is none on the meta device, where only shapes are computed.
+        if torch.amp.is_autocast_available(device_type):
+            stack.enter_context(torch.autocast(device_type, enabled=False))
         if device_type == "cuda":
             # By default torch allows TF32 in convolutions and recurrent layers.
             for switch in _cuda_switches():

@@ -30,27 +30,32 @@ SHARE_OF_MEMORY = 0.5
 network."""
 BATCHES_AHEAD = 2
 """Batches that are made on the host while the device computes."""
-CLIPS_AT_ONCE = 256
+CLIPS_AT_ONCE = 64
 """Clips that are read at once while embeddings are copied to the device."""
 
 
-def clips_on(clips: TrainingClips, device: torch.device) -> TrainingClips:
+def clips_on(
+    clips: TrainingClips, device: torch.device, *, often: bool
+) -> TrainingClips:
     """Return clips whose batches lie on a device.
 
     Parameters
     ----------
     clips : TrainingClips
     device : torch.device
+    often : bool
+        Whether they are read again and again, as in training; clips that are read once
+        are computed while the next ones are copied.
 
     Returns
     -------
     clips : TrainingClips
-        The same on the CPU; resident on another device where they fit, else copied
-        batch by batch.
+        The same on the CPU; resident on another device where that is of use and they
+        fit, else copied batch by batch.
     """
     if device.type == "cpu" or not isinstance(clips, EmbeddedClips):
         return clips
-    if _bytes_of(clips) <= SHARE_OF_MEMORY * free_memory(device):
+    if often and _bytes_of(clips) <= SHARE_OF_MEMORY * free_memory(device):
         return ResidentClips.of(clips, device)
     return UploadedClips(clips, device)
 

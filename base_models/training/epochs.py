@@ -21,6 +21,7 @@ from base_models.metrics.evaluate import METRICS
 from base_models.networks.batches import Batch, Labels, TrainingClips, shuffled_batches
 from base_models.networks.criteria import Criterion, RanksBatch
 from base_models.networks.models import Network
+from base_models.precision.modes import full_precision
 from base_models.training.task import Targets, TrainingTask
 from base_models.training.transfer import fetch, row_numbers
 
@@ -274,14 +275,11 @@ def frame_terms_of(
     terms : Tensor of shape (n,), or None
         0 for other clips; None where the network has no such terms.
     """
+    if not model.has_frame_terms:
+        return None
     chosen = clips.take(rows)
     plan = list(chosen.by_length(size))
-    terms = []
-    for batch in chosen.batches(plan):
-        of_batch = model.frame_terms(batch)
-        if of_batch is None:
-            return None
-        terms.append(of_batch)
+    terms = [model.frame_terms(batch) for batch in chosen.batches(plan)]
 
     together = torch.cat(terms)
     order = [rows[place] for places in plan for place in places]
@@ -314,7 +312,7 @@ def outputs_on_device(
     logits = []
     plan = list(clips.by_length(size))
     for batch in clips.batches(plan):
-        with torch.autocast(batch.frames.device.type, enabled=False):
+        with full_precision(str(batch.frames.device)):
             logits.append(model(batch))
 
     # The plan says which row each output belongs to; its inverse sorts them by row.

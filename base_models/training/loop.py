@@ -8,6 +8,7 @@ training split, decides both when to stop and which epoch is kept.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -24,13 +25,13 @@ from base_models.networks.batches import TrainingClips
 from base_models.networks.criteria import Criterion, Invertible
 from base_models.networks.heads import output_layer
 from base_models.networks.models import Network
+from base_models.training.checkpoint_writer import CheckpointWriter
 from base_models.training.checkpoints import (
     CheckpointFile,
     add_prefix,
     load_checkpoint,
     optimizer_tensors,
     restore_optimizer,
-    save_checkpoint,
     strip_prefix,
 )
 from base_models.training.device_clips import clips_on
@@ -70,7 +71,8 @@ def train_network(
         Decides the order of clips and dropout.
     device : torch.device
     checkpoint : CheckpointFile or None
-        Where to write after every epoch and to resume from.
+        Where to write, as `CheckpointWriter` does, and to resume from. On the CPU a
+        resumed run ends with the numbers of one that was never stopped.
     on_epoch : callable or None
         Called after every epoch with its record and the ``seconds`` that it took: in
         the history itself equal training is equal.
@@ -95,7 +97,7 @@ def train_network(
     if config.start_at_mean:
         _start_at_mean(model, criterion, task)
     targets = Targets.of(task, criterion)
-    clips = clips_on(task.clips, device)
+    clips = clips_on(task.clips, device, often=True)
     run = Run(
         model=model,
         criterion=criterion,
@@ -103,7 +105,7 @@ def train_network(
         targets=targets.to(device),
         held_out=targets.take(torch.tensor(list(task.validation), dtype=torch.int64)),
         config=config,
-        optimizer=OPTIMIZERS[config.optimizer](model.parameters(), config),
+        optimizer=OPTIMIZERS[config.optimizer](model.parameters(), config, device),
         seed=seed,
         device=device,
         frame_terms=frame_terms_of(model, clips, task.train, size=config.batch_size),
@@ -118,23 +120,27 @@ def _run_epochs(
 ) -> list[Record]:
     """Train until the run is finished and load the weights of the best epoch."""
     history, best_weights = _resume(run, checkpoint)
-    while not _finished(history, run.config):
-        started = time.monotonic()
-        record = _train_and_validate(run, epoch=len(history) + 1)
+    with CheckpointWriter(checkpoint, run.device) as writer:
+        while not _finished(history, run.config):
+            started = time.monotonic()
+            record = _train_and_validate(run, epoch=len(history) + 1)
 
-        record["best"] = _best_epoch(history, record, run.config.select_on)
-        if record["best"] == record["epoch"]:
-            best_weights = _copy_weights(run.model)
+            record["best"] = _best_epoch(history, record, run.config.select_on)
+            if record["best"] == record["epoch"]:
+                best_weights = _copy_weights(run.model)
 
-        seconds = round(time.monotonic() - started, 3)
-        history.append(record)
-        if checkpoint is not None:
-            tensors = _checkpoint_tensors(run, best_weights)
-            state = {"identity": checkpoint.identity, "history": history}
-            save_checkpoint(checkpoint.path, tensors, state)
-        # The caller may raise to stop; the epoch is on disk by then.
-        if on_epoch is not None:
-            on_epoch({**record, "seconds": seconds})
+            seconds = round(time.monotonic() - started, 3)
+            history.append(record)
+            tensors = functools.partial(_checkpoint_tensors, run, best_weights)
+            writer.offer(tensors, history)
+            if on_epoch is None:
+                continue
+            try:
+                on_epoch({**record, "seconds": seconds})
+            except BaseException:
+                # The caller may raise to stop, and may go on from this epoch.
+                writer.catch_up(tensors, history)
+                raise
 
     run.model.load_state_dict(best_weights)
     return history
@@ -239,19 +245,34 @@ def _mean_srcc(record: Record) -> float:
     return sum(value or 0.0 for value in record["srcc"]) / len(record["srcc"])
 
 
-OPTIMIZERS: dict[
-    str, Callable[[Iterable[nn.Parameter], BaseConfig], torch.optim.Optimizer]
-] = {
-    "adamw": lambda weights, config: torch.optim.AdamW(
-        weights, lr=config.learning_rate, weight_decay=config.weight_decay
-    ),
-    "sgd": lambda weights, config: torch.optim.SGD(
+def _adamw(
+    weights: Iterable[nn.Parameter], config: BaseConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        weights,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        # One kernel for all weights; on the CPU the usual form keeps its numbers.
+        fused=True if device.type == "cuda" else None,
+    )
+
+
+def _sgd(
+    weights: Iterable[nn.Parameter], config: BaseConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
         weights,
         lr=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
-    ),
-}
+        fused=True if device.type == "cuda" else None,
+    )
+
+
+OPTIMIZERS: dict[
+    str,
+    Callable[[Iterable[nn.Parameter], BaseConfig, torch.device], torch.optim.Optimizer],
+] = {"adamw": _adamw, "sgd": _sgd}
 
 
 @torch.no_grad()
@@ -292,4 +313,4 @@ def raw_outputs(
 
     Shape: n clips → (n, aspects, outputs)
     """
-    return outputs_on_device(model, clips_on(clips, device), size).cpu()
+    return outputs_on_device(model, clips_on(clips, device, often=False), size).cpu()

@@ -324,11 +324,12 @@ class NeuralMOS(ClipModel[BaseConfig]):
         """
         self.scales_ = {}
         if is_standardised(self.encoders_, AUDIO):
-            frames = [clips.frames[row][: clips.max_frames] for row in rows]
-            self.scales_[AUDIO] = Standardisation.of(frames)
+            frames = clips.take(rows).frames
+            self.scales_[AUDIO] = Standardisation.of(frames, clips.max_frames)
         if is_standardised(self.encoders_, TEXT) and clips.tokens is not None:
             with_prompt = [row for row in rows if prompted[row]] or rows
-            tokens = [clips.tokens[row] for row in with_prompt]
+            tokens = clips.take(with_prompt).tokens
+            assert tokens is not None
             self.scales_[TEXT] = Standardisation.of(tokens)
 
     def _as_read(self, clips: EmbeddedClips) -> EmbeddedClips:

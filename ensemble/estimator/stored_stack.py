@@ -108,9 +108,9 @@ class StoredStackMixin:
         folder : of the stack
         expect_sha256 : the SHA-256 of the stack, as ``inspect_stack`` prints it, where
             it is known from elsewhere; any other stack is refused
-        overrides : parameters of the base models to change: ``device``, ``store``;
-            ``audio_encoder`` and ``text_encoder`` say where weights lie now, as
-            ``"name=folder"`` or a list of such words, each for the models with that
+        overrides : parameters of the base models to change: ``device``, ``precision``,
+            ``store``; ``audio_encoder`` and ``text_encoder`` say where weights lie now,
+            as ``"name=folder"`` or a list of such words, each for the models with that
             encoder, or that they may be fetched, as ``"name"``
 
         Raises

@@ -198,14 +198,16 @@ def _remarks_on_rows(
     model: ReadModel, kept: ReadModel, target: Target
 ) -> Iterator[str]:
     """Rows of a file that have no score, and scores that are all the same."""
-    known = set(kept.ids)
-    wanted, given = comparable_ids(target.ids, model.ids)
-    in_file = set(given)
-    bare = [
-        clip
-        for clip, form in zip(target.ids, wanted, strict=True)
-        if form in in_file and clip not in known
-    ]
+    bare = []
+    if len(kept.ids) < len(target.ids):
+        known = set(kept.ids)
+        wanted, given = comparable_ids(target.ids, model.ids)
+        in_file = set(given)
+        bare = [
+            clip
+            for clip, form in zip(target.ids, wanted, strict=True)
+            if form in in_file and clip not in known
+        ]
     if bare:
         yield f"rows of {model.name} without a score: {some(bare)}"
     if model.bins is not None or len(kept.values) < FEWEST_OFF:

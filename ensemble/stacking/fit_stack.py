@@ -36,7 +36,7 @@ from meta.rows import Rows
 from meta.splits.label_copies import refuse_label_copies
 from meta.splits.meta_split import VALIDATION_SHARE, meta_split
 
-META_VERSION = 8
+META_VERSION = 9
 """Raised whenever the same base models would give another stack or report: older stacks
 are then made anew."""
 

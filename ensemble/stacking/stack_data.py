@@ -7,6 +7,7 @@ base models in the same way, or the stack learns to trust a model that knew the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -251,12 +252,14 @@ class StackData:
         if len(test_clips):
             judges["test"] = _predicted_rows(test_clips, tables, aspects, group=group)
         # Files have no signature of their own; their content stands for them.
-        data = clips.to_csv().encode()
+        content = hashlib.sha256(clips.to_csv().encode())
         for table in tables:
-            data += b"".join(table.to_files().values())
+            for file in table.to_files().values():
+                content.update(file)
         copies = sorted(c for c in (contents or {}).items() if c[0] != c[1])
         if copies:
-            data += to_json(copies)
+            content.update(to_json(copies))
+        digest = content.hexdigest()
         return cls(
             fit=fit,
             judges=judges,
@@ -265,11 +268,11 @@ class StackData:
             source=source,
             note=note,
             group=group,
-            identity=(sha256(data), *_identity_of_scales(joined.scales)),
+            identity=(digest, *_identity_of_scales(joined.scales)),
             contents=contents or {},
             scales=joined.scales,
             audio=_audio(clips),
-            data_hash=sha256(data),
+            data_hash=digest,
         )
 
     def with_predictions(self, joined: StackInputs) -> StackData:

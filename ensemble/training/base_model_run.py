@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from base_models.clips.splits import folds as split_folds
 from base_models.config import BaseConfig
 from base_models.errors import (
     DamagedArtifact,
+    DamagedEmbedding,
     StackedMOSError,
     UsageError,
     in_one_line,
@@ -50,6 +52,7 @@ from meta.rows import Rows
 
 if TYPE_CHECKING:
     from base_models.clip_model import ClipModel
+    from base_models.encoders.store import EmbeddingStore
 
 RUN = "run.json"
 PREDICTIONS = "predictions-"
@@ -67,10 +70,14 @@ FOLD_ROLE = "out-of-fold predictions"
 _EXPECTED = (StackedMOSError, ArithmeticError, ValueError)
 """What models fail with on data that they cannot learn from: our own errors, and those
 of numerical libraries."""
+_MOST_REPAIRS = 20
+"""Embeddings found damaged one after another, after which a disk is not trusted."""
 _LONGEST_REASON = 400
 """Characters of what is kept of why a model failed."""
 _PANIC = "PanicException"
 """Name of the exception that libraries in Rust panic with."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -203,7 +210,7 @@ class BaseRun:
             if is_sealed(folder):
                 return
             sweep(folder)
-            files = make(RatedClips.load(self.data))
+            files = _made_whole(functools.partial(make, RatedClips.load(self.data)))
             for name, content in files.items():
                 atomic_write(folder / name, content)
             seal(folder, role, files, identity=folder.name)
@@ -288,8 +295,6 @@ class BaseRun:
 
     def _new_model(self, rated: RatedClips, checkpoint: Path, part: str) -> Any:
         """An untrained model; `part` names what its progress file says is trained."""
-        from base_models.encoders.store import EmbeddingStore
-
         text_aspects = [
             aspect
             for aspect, needs_text in zip(rated.aspects, rated.needs_text, strict=True)
@@ -302,7 +307,7 @@ class BaseRun:
             "text_aspects": text_aspects,
             "device": self.device,
             "precision": {**IN_FLOAT32, **self.precisions},
-            "store": EmbeddingStore(self.embeddings, dtype=self.dtype),
+            "store": _opened_store(self.embeddings, self.dtype),
             "random_state": self.seed,
         }
         if isinstance(self.config, PooledConfig):
@@ -327,6 +332,30 @@ class BaseRun:
         atomic_write(folder / PROGRESS, guarded_json(record | facts))
         timed = {"part": about["part"], "epoch": record["epoch"]}
         append_to_log(folder, {**timed, "seconds": record["seconds"]})
+
+
+@functools.lru_cache(maxsize=2)
+def _opened_store(folder: Path, dtype: str) -> EmbeddingStore:
+    """The store of a workspace, whose indices are read once per process.
+
+    It remembers as well which of its entries were found damaged.
+    """
+    from base_models.encoders.store import EmbeddingStore
+
+    return EmbeddingStore(folder, dtype=dtype, lazy=True)
+
+
+def _made_whole(make: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
+    """What `make` returns, which begins anew where an embedding was damaged.
+
+    The next fit fills the store again, and goes on from its checkpoint.
+    """
+    for _ in range(_MOST_REPAIRS):
+        try:
+            return make()
+        except DamagedEmbedding as error:
+            log.warning("%s Computing it again.", error)
+    return make()
 
 
 def _remove_progress(folder: Path) -> None:

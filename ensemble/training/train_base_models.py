@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base_models.clips.read_clips import SetAside
+from base_models.clips.same_audio.known_recordings import recordings_of
 from base_models.clips.same_audio.recordings import Recordings
 from base_models.config import BaseConfig
 from base_models.devices import CPU, kind_of
@@ -125,7 +126,7 @@ def plan_training(
     _check_one_device(devices, compute)
     device = devices[0]
     setups, pairs = checked_encoders(rated, models, setup, compute=compute)
-    store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
+    store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype, lazy=True)
     embedded = embed_for_plan(
         rated,
         store,
@@ -135,6 +136,7 @@ def plan_training(
         on_embed=on_embed,
     )
     filled = embedded.filled
+    _pack(store, pairs)
     recordings = _recordings(rated, filled, workspace, on_embed=on_embed)
     usable = _usable_clips(rated, filled, recordings)
 
@@ -335,6 +337,13 @@ def _nothing_trained(failed: Mapping[str, StackedMOSError]) -> StackedMOSError:
     return kind(message)
 
 
+def _pack(store: EmbeddingStore, pairs: Mapping[str, EncoderPair]) -> None:
+    """Put many embeddings into few files, which training reads from."""
+    signatures = {one.signature for pair in pairs.values() for one in pair if one}
+    for signature in sorted(signatures):
+        store.entries(signature).pack()
+
+
 def _recordings(
     rated: RatedClips,
     filled: FilledClips,
@@ -343,7 +352,8 @@ def _recordings(
 ) -> Recordings:
     """Which of the clips that can be used are copies of one recording."""
     kept = rated.frame.iloc[list(filled.kept)]
-    audio = dict(zip(kept["clip_id"], kept["audio"], strict=True))
+    ids = kept["clip_id"].tolist()
+    audio = dict(zip(ids, kept["audio"].tolist(), strict=True))
 
     def track(items: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for done, item in enumerate(items):
@@ -353,7 +363,8 @@ def _recordings(
         if on_embed is not None:
             on_embed(FINGERPRINTS, len(audio), len(audio))
 
-    return Recordings.of_audio(audio, workspace.fingerprints, track)
+    keys = dict(zip(ids, filled.audio_keys, strict=True))
+    return recordings_of(audio, keys, workspace.fingerprints, track=track)
 
 
 def _usable_clips(
@@ -361,9 +372,10 @@ def _usable_clips(
 ) -> RatedClips:
     """The clips that have embeddings, with what their audio hashes to."""
     kept = rated.take(filled.kept)
-    key_of = dict(zip(kept.frame["clip_id"], filled.audio_keys, strict=True))
+    ids = kept.frame["clip_id"].tolist()
+    key_of = dict(zip(ids, filled.audio_keys, strict=True))
     # Copies have the key of the first of them, whatever file they are.
-    keys = [key_of[recordings.first_of(clip)] for clip in kept.frame["clip_id"]]
+    keys = [key_of[recordings.first_of(clip)] for clip in ids]
     frame = kept.frame.assign(**{CONTENT: keys})
     usable = replace(kept, frame=frame)
     for split in ("train", "dev"):
@@ -393,7 +405,11 @@ def _store_clips(
     with_ratings = usable.fingerprint(content, ratings=True)
     folder = workspace.data(with_ratings)
     usable.save(folder)
-    return _StoredClips(folder, usable.fingerprint(content), with_ratings)
+    # Of a large table it takes a while, and is the same where there are no ratings.
+    without_ratings = with_ratings
+    if usable.ratings is not None:
+        without_ratings = usable.fingerprint(content)
+    return _StoredClips(folder, without_ratings, with_ratings)
 
 
 @dataclass(frozen=True)
@@ -489,10 +505,11 @@ def _size_in_memory(
     store: EmbeddingStore, filled: FilledClips, encoders: EncoderPair
 ) -> int:
     """Bytes that each training process loads: audio embeddings and both encoders."""
-    # Clips of equal audio share one entry of the store.
+    from base_models.encoders.packed.stored_arrays import KEPT_BYTES
+
     audio, _ = encoders
-    entries = [store.path(audio.signature, key) for key in set(filled.audio_keys)]
-    size = sum(entry.stat().st_size for entry in entries)
+    # Of larger ones a process keeps no more.
+    size = min(store.entries(audio).n_bytes(filled.audio_keys), KEPT_BYTES)
     for encoder in encoders:
         if encoder is not None:
             size += (encoder.megabytes or 0) * 2**20

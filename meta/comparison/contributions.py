@@ -24,6 +24,8 @@ from meta.columns.feature_table import Layout
 from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import centred
 
+# Numbers of the matrices that are solved together.
+_SOLVED_NUMBERS = 2_000_000
 EXACT_MODELS = 12
 """With more models, subsets along random orders stand for all."""
 GAINS = ("mse", "srcc")
@@ -150,57 +152,83 @@ class _Stacks:
         means = about_mean.sums / about_mean.weight[:, None]
         self.system_features = means[:, :-1]
         self.system_ranks = stats.rankdata(np.round(means[:, -1], 10))
-        self.known_gains: dict[bytes, np.ndarray] = {}
 
-    def gain(self, subset: np.ndarray) -> np.ndarray:
-        """Negative MSE and SRCC of the stack of some players.
+    def gains(self, subsets: np.ndarray) -> np.ndarray:
+        """Negative MSE and SRCC of the stacks of some players.
 
         Parameters
         ----------
-        subset : bool array of shape (m,), which players are in
+        subsets : bool array of shape (k, m), which players are in
 
         Returns
         -------
-        gains : array of shape (2,), as in `GAINS`
+        gains : array of shape (k, 2), as in `GAINS`
         """
-        key = np.packbits(subset).tobytes()
-        if key not in self.known_gains:
-            columns = np.flatnonzero(subset[self.player_of_column])
-            self.known_gains[key] = self._solve(columns)
-        return self.known_gains[key]
+        distinct, place = np.unique(subsets, axis=0, return_inverse=True)
+        chosen = distinct[:, self.player_of_column]
+        sizes = chosen.sum(axis=1)
+        mse = np.empty(len(distinct))
+        scores = np.empty((len(distinct), len(self.system_ranks)))
+        # Stacks of equally many columns are solved together.
+        for size in np.unique(sizes):
+            of_size = np.flatnonzero(sizes == size)
+            step = max(1, _SOLVED_NUMBERS // max(1, size) ** 2)
+            for first in range(0, len(of_size), step):
+                some = of_size[first : first + step]
+                columns = np.nonzero(chosen[some])[1].reshape(len(some), size)
+                mse[some], scores[some] = self._solve(columns)
 
-    def _solve(self, columns: np.ndarray) -> np.ndarray:
-        """Gains of the ridge stack of some feature columns."""
-        block = np.ix_(columns, columns)
-        penalty = self.alpha * np.eye(len(columns))
+        gains = np.column_stack([-mse, self._rank_correlations(scores)])
+        return gains[place.reshape(-1)]
+
+    def _solve(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """MSE and scores of systems of k ridge stacks.
+
+        Parameters
+        ----------
+        columns : int array of shape (k, p), the features of each
+
+        Returns
+        -------
+        mse : array of shape (k,)
+        scores : array of shape (k, systems)
+        """
+        rows = columns[:, :, None]
+        others = columns[:, None, :]
+        penalty = self.alpha * np.eye(columns.shape[1])
+        with_truth = self.centred_moments[columns, -1]
         weights = np.linalg.solve(
-            self.centred_moments[block] + penalty, self.centred_moments[columns, -1]
-        )
+            self.centred_moments[rows, others] + penalty, with_truth[:, :, None]
+        )[:, :, 0]
 
         # The mean of (y - Xw)^2, from moments of y and X.
-        mse = (
-            self.held_moments[-1, -1]
-            - 2 * weights @ self.held_moments[columns, -1]
-            + weights @ self.held_moments[block] @ weights
+        fitted = np.einsum(
+            "kp,kpq,kq->k", weights, self.held_moments[rows, others], weights
         )
+        shared = np.einsum("kp,kp->k", weights, self.held_moments[columns, -1])
+        mse = self.held_moments[-1, -1] - 2 * shared + fitted
 
+        full = np.zeros((len(columns), self.system_features.shape[1]))
+        np.put_along_axis(full, columns, weights, axis=1)
+        return mse, np.round(full @ self.system_features.T, 10)
+
+    def _rank_correlations(self, scores: np.ndarray) -> np.ndarray:
+        """SRCC of scores (k, systems) with those of the truth, shape (k,)."""
+        truth = self.system_ranks - self.system_ranks.mean()
+        ranks = stats.rankdata(scores, axis=1)
+        ranks -= ranks.mean(axis=1, keepdims=True)
+        scale = np.sqrt((ranks**2).sum(axis=1) * (truth**2).sum())
         # Scores that are all equal rank no system; they count as 0 rather than NaN.
-        scores = np.round(self.system_features[:, columns] @ weights, 10)
-        srcc = 0.0
-        if len(scores) > 1 and np.ptp(scores) > 0 and np.ptp(self.system_ranks) > 0:
-            srcc = np.corrcoef(stats.rankdata(scores), self.system_ranks)[0, 1]
-        return np.array([-mse, srcc])
+        return np.divide(
+            ranks @ truth, scale, out=np.zeros(len(scores)), where=scale > 0
+        )
 
 
 def _drop_one(stacks: _Stacks, n_models: int) -> np.ndarray:
     """What each model adds to all others, array of shape (m, 2)."""
-    everyone = np.ones(n_models, dtype=bool)
-    gains = []
-    for k in range(n_models):
-        others = everyone.copy()
-        others[k] = False
-        gains.append(stacks.gain(everyone) - stacks.gain(others))
-    return np.array(gains)
+    everyone = np.ones((1, n_models), dtype=bool)
+    without_one = ~np.eye(n_models, dtype=bool)
+    return stacks.gains(everyone) - stacks.gains(without_one)
 
 
 def _all_subsets(stacks: _Stacks, n_models: int) -> tuple[np.ndarray, np.ndarray]:
@@ -214,7 +242,7 @@ def _all_subsets(stacks: _Stacks, n_models: int) -> tuple[np.ndarray, np.ndarray
     # The bits of a subset's code say which models are in.
     codes = np.arange(2**n_models)
     subsets = (codes[:, None] >> np.arange(n_models) & 1).astype(bool)
-    gains = np.array([stacks.gain(subset) for subset in subsets])
+    gains = stacks.gains(subsets)
 
     # The share of all orders in which exactly these models come before the next one.
     share_of_size = np.array(
@@ -248,14 +276,13 @@ def _drawn_orders(
             f"The error of drawn orders needs at least 2 of them; got {n_orders}."
         )
     rng = np.random.default_rng(seed)
-    gains = np.empty((n_orders, n_models, len(GAINS)))
-    for order in range(n_orders):
-        subset = np.zeros(n_models, dtype=bool)
-        before = stacks.gain(subset)
-        for k in rng.permutation(n_models):
-            subset[k] = True
-            after = stacks.gain(subset)
-            gains[order, k] = after - before
-            before = after
+    orders = np.array([rng.permutation(n_models) for _ in range(n_orders)])
+    # Where each model stands in each order: it is in every later subset.
+    place = np.argsort(orders, axis=1)
+    sizes = np.arange(n_models + 1)
+    subsets = place[:, None, :] < sizes[:, None]
+    found = stacks.gains(subsets.reshape(-1, n_models))
+    steps = np.diff(found.reshape(n_orders, n_models + 1, len(GAINS)), axis=1)
+    gains = np.take_along_axis(steps, place[:, :, None], axis=1)
     spread = gains.std(axis=0, ddof=1)
     return gains.mean(axis=0), spread / math.sqrt(n_orders)

@@ -97,7 +97,7 @@ def moves_towards(
     penalty = ADAPT_CLIPS * spread * n_columns
     # In units of the coefficients' penalty, hence the quotient.
     level_penalty = LEVEL_CLIPS / penalty if has_spread else 0.0
-    path = RidgePath.of(problem.gram(), level_penalty)
+    path = RidgePath.of(problem.total, level_penalty)
 
     alpha = np.array([penalty])
     coef = np.zeros(n_columns)

@@ -204,9 +204,11 @@ def check_fit_inputs(
         names = np.array([str(group) for group in groups], dtype=object)
         kept_groups = names[kept]
 
-    # Features are checked last: a row of weight 0 may hold anything.
+    # Features are checked last: a row of weight 0 may hold anything. They are large,
+    # and copied only where rows are left out.
+    features = X if kept.all() else X[kept]
     return FitInputs(
-        X=check_features(layout, X[kept], missing),
+        X=check_features(layout, features, missing),
         y=y[kept],
         weight=weight[kept],
         groups=kept_groups,

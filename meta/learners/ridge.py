@@ -296,7 +296,7 @@ class Ridge(Learner):
         """Losses of the penalties; `most` is the largest number of folds."""
         alphas = self._alphas(problem)
         if problem.groups is None:
-            return gcv_losses(problem.gram(), alphas, problem.level_penalty)
+            return gcv_losses(problem.total, alphas, problem.level_penalty)
 
         # One decomposition per fold serves all penalties.
 
@@ -342,7 +342,7 @@ class Ridge(Learner):
     def _fit_problem(self, problem: RidgeProblem) -> None:
         """Choose the penalty, and set the coefficients of the original columns."""
         self.spread_ = problem.spread
-        path = RidgePath.of(problem.gram(), problem.level_penalty)
+        path = RidgePath.of(problem.total, problem.level_penalty)
         is_constant = not problem.spread > 0
         if problem.n_rows < 3 or is_constant:
             self._fit_level_only(problem, level=float(path.mean_y[0]))

@@ -86,7 +86,10 @@ class RidgeProblem:
         target = inputs.y - offset
         weight = inputs.weight
         groups = inputs.groups
-        means = _group_means(columns_in_coordinates, offset, inputs)
+        names, code = _group_codes(inputs)
+        means = _group_means(
+            columns_in_coordinates, offset, inputs, names=names, code=code
+        )
 
         # Means of groups are rows of their own, and go to the fold of their group.
         if groups is not None and group_weight > 0:
@@ -97,7 +100,7 @@ class RidgeProblem:
             target = np.concatenate([target, target_of_means])
             weight_of_means = np.full(len(means.names), float(group_weight))
             weight = np.concatenate([weight, weight_of_means])
-            groups = np.concatenate([groups.astype(str), means.names])
+            groups = np.concatenate([names[code], names])
 
         return cls(
             columns=columns_in_coordinates,
@@ -117,7 +120,12 @@ class RidgeProblem:
 
         It is the mean eigenvalue of the centred Gram matrix of the penalised columns.
         """
-        return mean_eigenvalue(self.gram(), columns=len(self.back))
+        return mean_eigenvalue(self.total, columns=len(self.back))
+
+    @cached_property
+    def total(self) -> Gram:
+        """The Gram block of all rows."""
+        return self.gram()
 
     @cached_property
     def level_penalty(self) -> float:
@@ -179,19 +187,25 @@ def _mean_variance(columns: np.ndarray, weight: np.ndarray) -> float:
     return float(variance.mean())
 
 
+def _group_codes(inputs: FitInputs) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the groups in their order, and the code of each row; "" without any."""
+    if inputs.groups is None:
+        return np.array([""]), np.zeros(len(inputs.y), dtype=np.intp)
+    code, values = pd.factorize(inputs.groups, use_na_sentinel=False)
+    # Only the few distinct names are written out and sorted.
+    names, place = np.unique(np.asarray(values).astype(str), return_inverse=True)
+    return names, place[code]
+
+
 def _group_means(
     columns: np.ndarray,
     offset: np.ndarray,
     inputs: FitInputs,
+    *,
+    names: np.ndarray,
+    code: np.ndarray,
 ) -> GroupMeans:
     """Weighted means of each group's rows; without groups, all rows are one group."""
-    groups = inputs.groups if inputs.groups is not None else np.zeros(len(columns))
-    code, values = pd.factorize(groups, use_na_sentinel=False)
-    # Only the few distinct names are written out and sorted.
-    written = np.asarray(values).astype(str) if inputs.groups is not None else [""]
-    names, place = np.unique(written, return_inverse=True)
-    code = place[code]
-
     # Weights of rows within their group, which sum to 1.
     group_weight = np.bincount(code, weights=inputs.weight)
     share = inputs.weight / group_weight[code]

@@ -293,7 +293,7 @@ def _check_rows(
 
     # Names are of all rows; those of rows of weight 0 alone make no block.
     codes, values = pd.factorize(group_of_row, use_na_sentinel=False)
-    names = [""] if groups is None else np.asarray(values).astype(str)
+    names = [""] if groups is None else np.asarray(values).astype(str).tolist()
     # Negative weights stay in, to be refused where rows are added.
     kept = weight != 0
     if kept.all():

@@ -95,10 +95,9 @@ def label_copies(tables: Iterable[PredictionTable], rows: Rows) -> list[LabelCop
     """
     found = []
     for table in tables:
-        place = {clip: row for row, clip in enumerate(table.clip_ids)}
-        kept = np.array([clip in place for clip in rows.ids], dtype=bool)
-        predicted = rows.take(kept)
-        scores = table.scores[[place[clip] for clip in predicted.ids]]
+        place = table.place_of(rows.ids)
+        predicted = rows.take(place >= 0)
+        scores = table.scores[place[place >= 0]]
         for k, aspect in enumerate(rows.aspects):
             if aspect not in table.aspects:
                 continue

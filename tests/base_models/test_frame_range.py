@@ -7,6 +7,7 @@ from base_models.encoders.embed import embed_clips
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import DamagedArtifact
 from base_models.frame_range import FrameRange
+from base_models.vector_range import MOST
 
 SPEECH = SHARED_DATA / "codec-listening-test" / "wav"
 
@@ -68,3 +69,33 @@ def test_a_stored_range_is_read_bit_for_bit_and_a_damaged_one_is_refused(
 
 def test_too_few_clips_have_no_range(frames_of):
     assert FrameRange.fit(frames_of(tunes(5, 2.0))) is None
+
+
+class ReadFrames(list):
+    """Frames of clips that are noted when they are read."""
+
+    def __init__(self, frames):
+        super().__init__(frames)
+        self.read = []
+
+    def __getitem__(self, row):
+        if isinstance(row, int):
+            self.read.append(row)
+        return super().__getitem__(row)
+
+
+def test_of_many_clips_only_those_are_read_that_count():
+    rng = np.random.default_rng(0)
+    frames = ReadFrames(rng.normal(size=(2_500, 3, 4)).astype(np.float16))
+    fitted = FrameRange.fit(frames)
+    read = list(frames.read)
+    assert len(read) == MOST
+    assert read == sorted(set(read))
+    assert {0, 2_499} <= set(read)
+
+    chosen = FrameRange.fit([frames[row] for row in read])
+    assert fitted.to_arrays().keys() == chosen.to_arrays().keys()
+    for name, array in fitted.to_arrays().items():
+        assert array.tobytes() == chosen.to_arrays()[name].tobytes()
+    alone = [fitted.distances([clip]) for clip in frames[::100]]
+    np.testing.assert_allclose(fitted.distances(frames)[::100], np.concatenate(alone))

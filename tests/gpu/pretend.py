@@ -185,6 +185,11 @@ def _replaced_calls(gpu: PretendGpu) -> dict[Any, dict[str, Any]]:
 
     return {
         torch: {"autocast": Autocast, "Generator": Generator},
+        # Of the class, since threads pin memory that know nothing of the device.
+        Tensor: {"pin_memory": _pinned},
+        torch.nn.utils.clip_grad: {
+            "_group_tensors_by_device_and_dtype": _grouped_by_device,
+        },
         torch.backends.cudnn: {"is_acceptable": lambda tensor: False},
         torch.cuda: {
             "Event": lambda: _Event(gpu),
@@ -202,8 +207,28 @@ def _replaced_calls(gpu: PretendGpu) -> dict[Any, dict[str, Any]]:
             "manual_seed": seed_gpu,
             "mem_get_info": lambda device=None: (gpu.memory, gpu.memory),
             "set_rng_state": set_state,
+            "set_sync_debug_mode": lambda mode: None,
             "synchronize": lambda device=None: gpu.waited("synchronize"),
         },
+    }
+
+
+def _pinned(tensor: Tensor, device: object = None) -> Tensor:
+    copy = tensor.clone()
+    copy.untyped_storage().is_pinned_memory = True
+    return copy
+
+
+def _grouped_by_device(
+    lists: list[list[Tensor]], with_indices: bool = False
+) -> dict[tuple[torch.device, torch.dtype], Any]:
+    """Torch's grouping of gradients, which asks for their devices below Python."""
+    groups = torch.utils._foreach_utils._group_tensors_by_device_and_dtype(
+        lists, with_indices
+    )
+    return {
+        (GPU if is_on_gpu(group[0][0][0]) else device, dtype): group
+        for (device, dtype), group in groups.items()
     }
 
 
@@ -371,7 +396,6 @@ class _Calls(TorchFunctionMode):
             Tensor.device.__get__: self._device,
             Tensor.is_cuda.__get__: is_on_gpu,
             Tensor.is_pinned: is_pinned,
-            Tensor.pin_memory: self._pinned,
             Tensor.numpy: self._numpy,
             Tensor.__array__: self._numpy,
             Tensor.tolist: self._list,
@@ -385,18 +409,12 @@ class _Calls(TorchFunctionMode):
         if _is_gpu(named.get("device")):
             return self._made(func, args, named)
         if named.pop("pin_memory", False):
-            return self._pinned(func(*args, **named))
+            return _pinned(func(*args, **named))
         return func(*args, **named)
 
     @staticmethod
     def _device(tensor: Tensor) -> torch.device:
         return GPU if is_on_gpu(tensor) else CPU
-
-    @staticmethod
-    def _pinned(tensor: Tensor, device: object = None) -> Tensor:
-        pinned = tensor.clone()
-        pinned.untyped_storage().is_pinned_memory = True
-        return pinned
 
     @staticmethod
     def _numpy(tensor: Tensor, *words: Any, **named: Any) -> Any:

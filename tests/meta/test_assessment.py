@@ -110,6 +110,16 @@ def test_labelled_test_rows_judge_with_the_best_base_model_of_the_rows_that_fit(
     test = judges["test"]
     assert found.rows == "test"
     assert list(found.boards) == ["test", "dev", VALIDATION, TRAINING]
+    # Rows that fitted the stack say nothing about other systems.
+    has_intervals = {
+        name: bool(board["low"].notna().any()) for name, board in found.boards.items()
+    }
+    assert has_intervals == {
+        "test": True,
+        "dev": True,
+        VALIDATION: True,
+        TRAINING: False,
+    }
     assert found.compared.rows.ids.tolist() == test.rows.ids.tolist()
     met = found.verdict.table.query("rival == 'best base'")
     best = {}

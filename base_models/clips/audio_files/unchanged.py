@@ -21,7 +21,11 @@ _MAX_FILES = 1_000
 
 def state_of(handle: int) -> tuple[int, ...]:
     """What tells one state of an open file from another: its times among others."""
-    status = os.fstat(handle)
+    return state_at(os.fstat(handle))
+
+
+def state_at(status: os.stat_result) -> tuple[int, ...]:
+    """The same, of what the system says of a file."""
     return (
         status.st_dev,
         status.st_ino,
@@ -32,8 +36,13 @@ def state_of(handle: int) -> tuple[int, ...]:
 
 
 def is_settled(handle: int) -> bool:
-    """Whether a change of the file from now on will show in its times."""
-    return time.time_ns() - os.fstat(handle).st_ctime_ns > _RECENT_NANOSECONDS
+    """Whether a change of an open file from now on will show in its times."""
+    return is_settled_at(os.fstat(handle))
+
+
+def is_settled_at(status: os.stat_result) -> bool:
+    """The same, of what the system says of a file."""
+    return time.time_ns() - status.st_ctime_ns > _RECENT_NANOSECONDS
 
 
 class OfUnchangedFiles(Generic[Found]):

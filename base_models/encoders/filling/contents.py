@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from base_models.clips.audio import content_hash
 from base_models.clips.parquet.embedded_audio import row_of_reference
 from base_models.clips.read_clips import SetAside
 from base_models.clips.segments.reference import segment_of
+from base_models.encoders.filling.known_keys import KnownKeys
 from base_models.errors import ClipError, raise_machine_fault
 from base_models.files import sha256
 
@@ -35,22 +36,37 @@ class Contents(NamedTuple):
     errors: dict[str, ClipError]
 
 
-def distinct_contents(encoder: Encoder, items: Mapping[str, str]) -> Contents:
+def distinct_contents(
+    encoder: Encoder, items: Mapping[str, str], known: KnownKeys
+) -> Contents:
+    """The contents of some items.
+
+    Parameters
+    ----------
+    encoder : base_models.encoders.Encoder
+    items : mapping from str to str
+        Clip id → path (audio) or prompt (text).
+    known : KnownKeys
+        Of audio files; it keeps what is found.
+    """
     contents = Contents(
         items={},
         keys={},
         errors={},
     )
+    # Many clips share a prompt.
+    key_of_text = functools.cache(text_key)
     for clip, item in items.items():
         try:
             # Of the file as it is, undecoded: this is quick, and does not change with
             # the version of a decoder.
-            key = content_hash(item) if encoder.kind == "audio" else text_key(item)
+            key = known.key(item) if encoder.kind == "audio" else key_of_text(item)
         except ClipError as error:
             contents.errors[clip] = error
             continue
         contents.keys[clip] = key
         contents.items.setdefault(key, item)
+    known.save()
     return contents
 
 

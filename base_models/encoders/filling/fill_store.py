@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from base_models.encoders.filling.contents import (
     split_by_use,
 )
 from base_models.encoders.filling.encoded import encoded_alone
+from base_models.encoders.filling.known_keys import KnownKeys
 from base_models.encoders.filling.on_cuda import (
     Outcome,
     fill_on_cuda,
@@ -33,8 +34,11 @@ Progress = Callable[[str, int, int], None]
 class FillableStore(Protocol):
     """What keeps embeddings, by encoder and key."""
 
-    def is_intact(self, encoder: Encoder, key: str) -> bool:
-        """Whether an embedding is there, as it was written."""
+    def known_keys(self) -> KnownKeys:
+        """Keys of audio files that need not be hashed again."""
+
+    def lacking(self, encoder: Encoder, keys: Iterable[str]) -> list[str]:
+        """Keys whose embedding is missing or damaged, in their order."""
 
     def put(self, encoder: Encoder, key: str, embedding: np.ndarray) -> None:
         """Keep an embedding of shape (T, dim)."""
@@ -51,12 +55,9 @@ def fill_store(
 
     What it gives, and the other parameters, are those of `EmbeddingStore.fill`.
     """
-    contents = distinct_contents(encoder, items)
-    missing = {
-        key: item
-        for key, item in contents.items.items()
-        if not store.is_intact(encoder, key)
-    }
+    contents = distinct_contents(encoder, items, store.known_keys())
+    lacking = store.lacking(encoder, contents.items)
+    missing = {key: contents.items[key] for key in lacking}
 
     if missing and encoder.kind == "audio":
         start_early()

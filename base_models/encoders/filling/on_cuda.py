@@ -21,10 +21,11 @@ import numpy as np
 
 from base_models.devices import kind_of
 from base_models.encoders import known_encoders
+from base_models.encoders.base import Encoder
 from base_models.encoders.filling.encoded import check_finite, check_shape
 from base_models.encoders.filling.prepared_items import named_failure, read_ahead
 from base_models.encoders.filling.same_length import ItemBatch, SameLength
-from base_models.encoders.numerics.memory import (
+from base_models.encoders.memory import (
     is_out_of_memory,
     out_of_memory_error,
     release_memory,
@@ -35,8 +36,6 @@ from base_models.processes.cores import n_cores
 
 if TYPE_CHECKING:
     import torch
-
-    from base_models.encoders.base import Encoder
 else:
     torch = LazyLibrary("torch")
 
@@ -60,8 +59,9 @@ class Keeper(Protocol):
 
 def takes_batches(encoder: Encoder) -> bool:
     """Whether an encoder is run as this module does; one of another package is not."""
-    is_ours = encoder.name not in known_encoders().points
-    return is_ours and kind_of(encoder.device) == "cuda"
+    if not isinstance(encoder, Encoder) or encoder.name in known_encoders().points:
+        return False
+    return kind_of(encoder.device) == "cuda"
 
 
 def fill_on_cuda(

@@ -26,13 +26,13 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
     encoder : Encoder
         Its module is changed in place.
     precision : str
-        One of `base_models.precision.PRECISIONS` that its device has.
+        One that its device has, or ``auto``, see `settled_precision`.
     """
     # Of such an encoder it is not known what its layers may do.
     if not encoder.mixed_precision:
         return encoder
     if precision == AUTO:
-        precision = usual_precision(encoder)
+        precision = BFLOAT16 if proven_parity(encoder).passes else FLOAT32
     if precision == BFLOAT16:
         if not has_bfloat16(encoder.device):
             log.warning(
@@ -48,18 +48,21 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
     return replace(encoder, precision=precision)
 
 
-def usual_precision(encoder: Encoder) -> str:
-    """What ``auto`` stands for: the fastest that an encoder has proved itself in.
+def settled_precision(precision: str, device: str) -> str:
+    """What ``auto`` stands for on a device, where no encoder must be measured for it.
 
     Returns
     -------
     precision : str
-        TF32 where the device has it. On a processor with instructions for bfloat16
-        that, where it makes the encoder enough faster and changes its embeddings little
-        enough, see `base_models.encoders.numerics.parity`; else float32.
+        As it is unless it is ``auto``. That is TF32 where the device has it, and
+        float32 but on a processor with instructions for bfloat16: there it stays
+        ``auto``, until an encoder has shown whether bfloat16 makes it enough faster and
+        changes its embeddings little enough, see
+        `base_models.encoders.numerics.parity`.
     """
-    if has_tf32(encoder.device):
+    if precision != AUTO:
+        return precision
+    if has_tf32(device):
         return TF32
-    if encoder.device != "cpu" or not has_bfloat16(encoder.device):
-        return FLOAT32
-    return BFLOAT16 if proven_parity(encoder).passes else FLOAT32
+    on_processor = device == "cpu" and has_bfloat16(device)
+    return AUTO if on_processor else FLOAT32

@@ -25,6 +25,8 @@ def lower_layers(module: nn.Module) -> None:
         # Subclasses are somebody's own layers, which may read their weights themselves.
         if type(layer) in _LOWERED and not _reads_signal(layer):
             layer.to(torch.bfloat16)
+            if isinstance(layer, nn.Conv2d):
+                layer.to(memory_format=torch.channels_last)
             layer.register_forward_pre_hook(_round_inputs)
             layer.register_forward_hook(_as_float32)
 
@@ -38,7 +40,11 @@ def _reads_signal(layer: nn.Module) -> bool:
 
 
 def _round_inputs(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(part.to(torch.bfloat16) for part in inputs)
+    # Processors read all channels of a place at once.
+    layout = torch.preserve_format
+    if isinstance(layer, nn.Conv2d):
+        layout = torch.channels_last
+    return tuple(part.to(torch.bfloat16, memory_format=layout) for part in inputs)
 
 
 def _as_float32(

@@ -19,23 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from base_models.encoders.numerics.lowered import lower_layers
 from base_models.encoders.numerics.winograd import use_winograd
 from base_models.encoders.wheels import cache_folder
 from base_models.errors import DamagedArtifact, MachineFault
 from base_models.files import atomic_write, from_json, read_bytes, to_json
-from base_models.optional_libraries import LazyLibrary
 from base_models.precision import BFLOAT16, FLOAT32
 from base_models.precision.modes import computing_in
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
     from base_models.encoders.base import Encoder
-else:
-    torch = LazyLibrary("torch")
 
 LEAST_COSINE = 0.9999
 """Of every frame, between its embeddings in the two precisions."""

@@ -87,7 +87,9 @@ def _board_section(content: ReportContent, rows_name: str, suffix: str = "") -> 
 
     title = f"{rows_name}{suffix}: {counts(board)}"
     # The page says at its end what the true score of a system is.
-    screen_title = f"{title}; 95 % intervals beside SRCC; {MEANS}"
+    has_intervals = any(record["low"] is not None for record in board)
+    beside = "95 % intervals beside SRCC; " if has_intervals else ""
+    screen_title = f"{title}; {beside}{MEANS}"
     screen_table = replace(_for_screen(table, board), title=screen_title)
     constant = content.values.get("constant_models", {}).get(rows_name, {})
     warning = constant_warning(constant)

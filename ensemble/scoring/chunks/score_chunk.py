@@ -102,12 +102,12 @@ def needed_encoders(stack: StackedMOS) -> tuple[NeededEncoder, ...]:
     needed: dict[NeededEncoder, None] = {}
     for model in clip_models(stack):
         words = dict(zip(("audio", "text"), model.encoder_words(), strict=True))
-        for kind, facts in model.encoders_.items():
+        for kind in model.encoders_:
             encoder = NeededEncoder(
                 words[kind],
                 model.device,
                 mono=model.config_.mono,
-                signature=facts["signature"],
+                signature=model.needed_signature(kind),
                 precision=model.precision_of(kind),
             )
             needed[encoder] = None

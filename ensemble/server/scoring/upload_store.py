@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
+from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
+from base_models.errors import UsageError
 
 
 class UploadStore(EmbeddingStore):
@@ -26,10 +31,16 @@ class UploadStore(EmbeddingStore):
         self.kept = kept
         self.most_bytes = most_bytes
 
-    def path(self, signature: str, key: str) -> Path:
-        """Path of an entry: that of the workspace, where it has one."""
-        stored = self.kept.path(signature, key)
-        return stored if stored.is_file() else super().path(signature, key)
+    def lacking(self, encoder: Encoder, keys: Iterable[str]) -> list[str]:
+        """Keys of which neither store has an entry, or both a damaged one."""
+        return super().lacking(encoder, self.kept.lacking(encoder, keys))
+
+    def get(self, encoder: Encoder | str, key: str) -> np.ndarray:
+        """Read one embedding; parameters and errors are those of `EmbeddingStore`."""
+        try:
+            return super().get(encoder, key)
+        except UsageError:
+            return self.kept.get(encoder, key)
 
     def trim(self) -> None:
         """Remove the embeddings of uploads where they have become too many."""

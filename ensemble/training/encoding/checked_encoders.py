@@ -7,7 +7,7 @@ from functools import partial
 
 from base_models.config import BaseConfig
 from base_models.errors import UsageError
-from base_models.precision import precision_of
+from base_models.precision import IN_FLOAT32, check_precision, precision_of
 from ensemble.training.checks.plan_checks import check_plan
 from ensemble.training.embed_for_plan import EncoderPair
 from ensemble.training.rated_clips import RatedClips
@@ -34,6 +34,8 @@ def checked_encoders(
 
     # Encoders of several devices are equal; they are loaded on the first.
     device = str(resolve_devices(compute.device)[0])
+    for kind in IN_FLOAT32:
+        check_precision(precision_of(kind, compute.precision), device)
     pairs = {
         preset: _load_pair(model, with_text, device, precision=compute.precision)
         for preset, model in setups.items()

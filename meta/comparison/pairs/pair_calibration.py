@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from scipy import optimize, special
 
 from meta.comparison.preference import preference
@@ -33,6 +34,10 @@ MOST_PAIRS = 200
 PRIOR = 0.3
 """Standard deviation of the logarithm of a factor, before any pair is seen."""
 
+# Up to so many pairs of a cluster are listed where some are left out; of more, so many
+# are drawn first.
+_MOST_LISTED = 200_000
+_DRAWN_TO_FILTER = 20_000
 # A probability of 0 has no probit.
 _CERTAIN = 1e-9
 
@@ -112,9 +117,13 @@ def _pairs_within(
     rng = np.random.default_rng(0)
     firsts = [np.empty(0, dtype=int)]
     seconds = [np.empty(0, dtype=int)]
-    for name in sorted(set(cluster) - {""}):
-        members = np.flatnonzero(cluster == name)
-        first, second = np.triu_indices(len(members), 1)
+    codes, names = pd.factorize(cluster, sort=True)
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    for name, members in zip(names, np.split(order, ends[:-1]), strict=True):
+        if name == "":
+            continue
+        first, second = _some_pairs(len(members), other_than is not None, rng)
         first = members[first]
         second = members[second]
         if other_than is not None:
@@ -129,6 +138,30 @@ def _pairs_within(
         firsts.append(first)
         seconds.append(second)
     return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def _some_pairs(
+    n: int, is_filtered: bool, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of n members: all of them, or of very many as many as are needed.
+
+    Parameters
+    ----------
+    n : number of members
+    is_filtered : whether some of the pairs will be left out
+    rng : draws pairs
+    """
+    total = n * (n - 1) // 2
+    needed = _DRAWN_TO_FILTER if is_filtered else MOST_PAIRS
+    if total <= (_MOST_LISTED if is_filtered else MOST_PAIRS):
+        first, second = np.triu_indices(n, 1)
+        return first, second
+
+    # Numbered as `np.triu_indices` lists them, without a list of all.
+    number = rng.choice(total, needed, replace=False)
+    begins = np.concatenate([[0], np.cumsum(np.arange(n - 1, 0, -1))])
+    first = np.searchsorted(begins, number, side="right") - 1
+    return first, number - begins[first] + first + 1
 
 
 def _losses(probits: np.ndarray, sides: np.ndarray, factor: float) -> np.ndarray:

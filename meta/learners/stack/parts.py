@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -103,12 +104,12 @@ class ScoreRows:
             group=self.group[rows],
         )
 
-    @property
+    @cached_property
     def centre(self) -> np.ndarray:
         """Mean score of each model, shape (models,)."""
         return np.average(self.scores, axis=0, weights=self.weight)
 
-    @property
+    @cached_property
     def deviations(self) -> np.ndarray:
         """Scores (n, models) less their means; 0 where a model varies by rounding."""
         deviations = self.scores - self.centre
@@ -116,7 +117,7 @@ class ScoreRows:
         size = np.abs(self.scores).max(axis=0, initial=0)
         return np.where(largest > _ROUNDING * size, deviations, 0.0)
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Mean of the scores that are learnt from."""
         return float(np.average(self.y, weights=self.weight))
@@ -283,7 +284,7 @@ def _coefficients(
     of_rows = RidgeProblem.of(columns, no_offset, inputs)
     if not of_rows.spread > 0:
         return np.zeros(columns.shape[1]), 0.0
-    path = RidgePath.of(of_rows.gram())
+    path = RidgePath.of(of_rows.total)
     penalties = of_rows.unit * _PENALTIES
     likeliest = np.argmax(path.evidence(penalties)[:, 0])
     penalty = PENALTY_SHARE * penalties[[likeliest]]
@@ -291,7 +292,7 @@ def _coefficients(
     problem = of_rows
     if rows.grouped:
         problem = RidgeProblem.of(columns, no_offset, inputs, GROUP_WEIGHT)
-        path = RidgePath.of(problem.gram())
+        path = RidgePath.of(problem.total)
     coef = problem.back @ path.coef(penalty)[0, :, 0]
     # At the columns' mean over the rows, which is 0; not that of rows and groups.
     return coef, float(path.intercept(penalty)[0, 0])

@@ -16,7 +16,7 @@ from torch import nn
 from base_models.clip_status import CHANGED
 from base_models.encoders import ENCODERS, load_encoder
 from base_models.encoders.base import Encoder
-from base_models.encoders.filling import contents
+from base_models.encoders.filling import known_keys
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 
@@ -397,7 +397,7 @@ def logmel_of(path):
 
 def replaced_between(monkeypatch, path, data):
     """Let a file be replaced after its content was looked at, once."""
-    look = contents.content_hash
+    look = known_keys.content_hash
 
     def looked(item):
         key = look(item)
@@ -405,7 +405,7 @@ def replaced_between(monkeypatch, path, data):
             path.write_bytes(data)
         return key
 
-    monkeypatch.setattr(contents, "content_hash", looked)
+    monkeypatch.setattr(known_keys, "content_hash", looked)
 
 
 @pytest.mark.parametrize("way", ["apart", "here"])

@@ -55,6 +55,32 @@ def test_any_changed_byte_is_found_by_name(sealed):
             Artifact(sealed, "thing").verify()
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        [[]],
+        [[], {}, ()],
+        [["a\nb", 'q"', "é\u2028"], ("x", 1, 2.5, None, True)],
+        [[["deep", ["er"]]], {"b": [1, 2], "a": {"c": ["d"]}}, "text\n", 0.1],
+        [np.float64(0.25), [np.float64(0.5), "a"]],
+        {"b": [1, [2]], "a": []},
+        "text",
+    ],
+)
+def test_json_is_that_of_the_library(value):
+    options = {"sort_keys": True, "indent": 1, "ensure_ascii": False}
+    assert to_json(value) == json.dumps(value, **options).encode()
+
+
+@pytest.mark.parametrize(
+    "value", [[float("nan")], [[1.0, float("inf")]], [{"a": [float("nan")]}]]
+)
+def test_json_has_no_nan_wherever_it_stands(value):
+    with pytest.raises(ValueError, match="Out of range float values"):
+        to_json(value)
+
+
 def test_a_missing_file_is_found_by_name(sealed):
     (sealed / "a.json").unlink()
     with pytest.raises(DamagedArtifact, match=r"a\.json cannot be read"):

@@ -88,3 +88,15 @@ def test_a_batch_is_scaled_where_there_are_frames_and_0_elsewhere(arrays):
     # Without scales embeddings are used as they are.
     plain = EmbeddedClips(arrays).batch([1])
     np.testing.assert_array_equal(plain.frames[0], arrays[1])
+
+
+@pytest.mark.parametrize("most_rows", [None, 6])
+def test_clips_are_measured_one_by_one_to_the_same_bits(most_rows, arrays):
+    """As if all of them were in memory."""
+    clips = [array[:most_rows].astype(np.float64) for array in arrays]
+    mean = np.mean([clip.mean(axis=0) for clip in clips], axis=0)
+    squares = [np.square(clip - mean).mean(axis=0) for clip in clips]
+    spread = np.sqrt(np.mean(squares, axis=0))
+    scale = Standardisation.of(arrays, most_rows)
+    assert scale.mean.tobytes() == mean.astype(np.float32).tobytes()
+    assert scale.factor.tobytes() == (1 / spread).astype(np.float32).tobytes()

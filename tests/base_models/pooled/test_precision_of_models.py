@@ -85,6 +85,15 @@ def test_a_model_can_be_trained_again_in_another_precision(lowered, clips):
     assert again.encoders()[0].precision == "float32"
 
 
+def test_an_encoder_of_one_precision_takes_whatever_is_asked(clips, tmp_path):
+    params = {"audio_encoder": "logmel", "device": "cpu", "store": None}
+    model = PooledMOS("pooled_ridge", precision="bfloat16", **params)
+    model.fit(clips, clips[["mi"]]).save(tmp_path)
+    for asked in ("bfloat16", "float32", "auto"):
+        loaded = PooledMOS.load(tmp_path, device="cpu", store=None, precision=asked)
+        assert loaded.encoders()[0].signature == "logmel-v1"
+
+
 def in_tf32(folder, model):
     """A saved model of a CUDA device, of one that was trained here."""
     model.save(folder)

@@ -117,6 +117,12 @@ def test_autocast_of_the_caller_does_not_reach_inside():
         assert (a @ a).dtype == torch.float32
 
 
+def test_shapes_are_computed_without_any_device():
+    a = torch.ones((2, 2), device="meta")
+    with full_precision("meta"):
+        assert (a @ a).shape == (2, 2)
+
+
 def test_a_precision_that_there_is_not_is_refused_by_name():
     with pytest.raises(UsageError, match=r"precision 'bfloat61'.*bfloat16"):
         check_precision("bfloat61", "cpu")

@@ -328,6 +328,31 @@ def test_the_anchored_loss_falls_and_similarity_follows_the_score():
 # numbers
 
 
+def test_a_transport_whose_constant_part_is_known_resumes_bit_for_bit(tmp_path):
+    """It is computed again, as it was before."""
+
+    def trained(checkpoint, max_epochs):
+        settings = {"batch_size": 5, "max_epochs": max_epochs, "select_on": "last"}
+        config = BaseConfig.preset("whisq").updated(settings, "test")
+        torch.manual_seed(0)
+        model = build_model(config, [False, True], 16, 8)
+        history = train_network(
+            model,
+            build_criterion(config),
+            training_task(),
+            config,
+            seed=0,
+            device=CPU,
+            checkpoint=checkpoint,
+        )
+        return model, history
+
+    whole = trained(None, 4)
+    checkpoint = CheckpointFile(tmp_path / "c")
+    trained(checkpoint, 2)
+    assert same(trained(checkpoint, 4), whole)
+
+
 @pytest.mark.parametrize("preset", MODELS)
 def test_training_that_diverges_says_so(preset):
     with pytest.raises(

@@ -122,7 +122,10 @@ def test_the_report_is_whole_and_consistent(flow, learner):
             MODELS, 16
         )
         same = (
-            metrics[metrics["rows"] == rows].drop(columns="rows").reset_index(drop=True)
+            metrics[metrics["rows"] == rows]
+            .drop(columns="rows")
+            .reset_index(drop=True)
+            .fillna({"note": ""})
         )
         pd.testing.assert_frame_equal(
             board.astype(same.dtypes.to_dict()), same, rtol=1e-12, check_like=True

@@ -7,6 +7,8 @@ import pytest
 import soundfile
 import torch
 from gpu.pretend import pretend_gpu
+from gpu.rates import random_muq
+from gpu.sizes import SMALL
 
 from base_models.encoders import load_encoder
 from base_models.encoders.filling import on_cuda
@@ -72,6 +74,15 @@ def test_the_host_never_waits_and_copies_from_pinned_memory(gpu, clips):
     assert gpu.pageable_uploads == {}
     # Of 0.5 s: two of two. Of 1 s: one of two. Of 0.7 s: one, filled up.
     assert gpu.n_uploads == 4
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_muq_makes_the_host_wait_in_no_precision(gpu, clips, precision):
+    encoder = random_muq(torch.device("cuda:0"), SMALL, precision)
+    gpu.forget()
+    keys, _ = EmbeddingStore().fill(encoder, clips)
+    assert len(keys) == len(SECONDS)
+    assert gpu.synchronisations == {}
 
 
 def test_all_batches_of_a_length_have_one_shape(gpu, clips, monkeypatch):

@@ -158,10 +158,24 @@ def test_a_precision_that_is_not_there_is_refused(load):
 # when they are chosen
 
 
+def test_auto_is_settled_by_the_device_where_it_can_be(monkeypatch):
+    settled = choice.settled_precision
+    monkeypatch.setattr(choice, "has_tf32", lambda device: device == "cuda:0")
+    monkeypatch.setattr(choice, "has_bfloat16", lambda device: True)
+    devices = ("cuda:0", "cuda:1", "mps", "cpu")
+    assert [settled("auto", device) for device in devices] == [
+        "tf32",
+        "float32",
+        "float32",
+        "auto",
+    ]
+    assert settled("bfloat16", "cuda:0") == "bfloat16"
+
+
 def test_auto_is_float32_without_instructions_for_bfloat16(load, monkeypatch):
     monkeypatch.setattr(choice, "has_bfloat16", lambda device: False)
     monkeypatch.setattr(choice, "proven_parity", None)
-    assert load("roberta", "auto").precision == "float32"
+    assert load("roberta", "auto") is load("roberta", "float32")
 
 
 @pytest.mark.parametrize(
@@ -171,8 +185,11 @@ def test_auto_is_float32_without_instructions_for_bfloat16(load, monkeypatch):
 def test_auto_is_bfloat16_where_it_has_proved_near_and_fast(
     measured, chosen, load, with_bfloat16, monkeypatch
 ):
-    monkeypatch.setattr(parity, "measure_parity", lambda encoder: measured)
-    assert load("roberta", "auto").precision == chosen
+    monkeypatch.setattr(choice, "proven_parity", lambda encoder: measured)
+    encoder = load("roberta", "auto")
+    assert encoder.precision == chosen
+    # It is not loaded a second time for whoever asks for what it turned out to be.
+    assert load("roberta", chosen) is load("roberta", "auto") is encoder
 
 
 def test_an_encoder_is_measured_once_on_a_machine(load, with_bfloat16, monkeypatch):

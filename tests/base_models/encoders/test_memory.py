@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from base_models.encoders.base import Encoder
-from base_models.encoders.numerics.memory import (
+from base_models.encoders.memory import (
     is_out_of_memory,
     out_of_memory_error,
     release_memory,

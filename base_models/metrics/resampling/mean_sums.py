@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from base_models.metrics.drawn_weights import ClusterWeights, as_counts
-from base_models.metrics.pair_sums import pair_sums
-from base_models.metrics.rank_sums import SortedValues
+from base_models.metrics.resampling.drawn_weights import ClusterWeights, as_counts
+from base_models.metrics.resampling.pair_sums import pair_sums
+from base_models.metrics.resampling.rank_sums import SortedValues
 
 FEW_POINTS = 128
 """Up to so many points all pairs are looked at in all resamples at once."""

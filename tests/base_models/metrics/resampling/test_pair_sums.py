@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from base_models.metrics import mean_sums, pair_sums
 from base_models.metrics.bootstrap import bootstrap_counts, resample
-from base_models.metrics.drawn_weights import (
+from base_models.metrics.evaluate import evaluate, evaluate_models, ktau
+from base_models.metrics.resampling import mean_sums, pair_sums
+from base_models.metrics.resampling.drawn_weights import (
     ClusterWeights,
     CrossedWeights,
     as_counts,
 )
-from base_models.metrics.evaluate import evaluate, evaluate_models, ktau
-from base_models.metrics.rank_sums import SortedValues
+from base_models.metrics.resampling.rank_sums import SortedValues
 
 
 def points(n, decimals=8, seed=0):

@@ -16,8 +16,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from base_models.metrics.drawn_weights import DrawnWeights
-from base_models.metrics.rank_sums import SortedValues
+from base_models.metrics.resampling.drawn_weights import DrawnWeights
+from base_models.metrics.resampling.rank_sums import SortedValues
 
 # Up to so many points all pairs are looked at: their signs take 16 MB.
 DIRECT_POINTS = 2048
@@ -271,9 +271,9 @@ def _sums_of_cells(weights: np.ndarray, cells: np.ndarray) -> np.ndarray:
     cells : (occupied cells,) column * GRID + row
     """
     n_rows = len(weights)
-    grid = np.zeros((n_rows, GRID * GRID))
-    grid[:, cells] = weights
-    grid = grid.reshape(n_rows, GRID, GRID)
+    flat = np.zeros((n_rows, GRID * GRID))
+    flat[:, cells] = weights
+    grid = flat.reshape(n_rows, GRID, GRID)
     of_columns = grid.sum(axis=2)
     of_rows = grid.sum(axis=1)
 
