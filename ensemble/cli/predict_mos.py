@@ -81,9 +81,9 @@ from ensemble.cli.shared.saved_stacks.explanations import (
     make_folder,
 )
 from ensemble.cli.shared.saved_stacks.scoring_runs import (
+    ScoringRun,
     add_run_options,
     check_run_options,
-    kept_chunks,
     put_shard,
     scorer,
 )
@@ -441,13 +441,11 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     if options.cross_fit:
         stack, clips = cross_fitted_stack(stack, clips)
     stack = with_predictions(stack, read_predictions(options, stack, clips))
-    kept = kept_chunks(options)
-    run = {"store": store, "source": source, "kept": kept}
-    run["distributions"] = _wanted(options)
+    run = ScoringRun.of(options, store, source, distributions=_wanted(options))
     if options.shard:
-        return put_shard(options, stack, clips, **run)
+        return put_shard(options, stack, clips, run=run)
     with encoding() as on_embed:
-        score = scorer(options, stack, on_progress=on_embed, **run)
+        score = scorer(options, stack, run, on_progress=on_embed)
         scores, windowed = score_with(
             options, stack, clips, score=score, on_progress=on_embed
         )
@@ -471,8 +469,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     scores = keep_best(options, stack, clips, scores)
     _put_results(options, scores, form, provenance=provenance, windowed=windowed)
-    if kept is not None:
-        kept.remove()
+    run.finish()
     put_answer(options, stack, rows.described(scores), provenance)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)

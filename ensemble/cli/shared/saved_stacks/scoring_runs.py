@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
@@ -120,8 +121,42 @@ def workers_of(options: Namespace, source: StackSource | None) -> Workers:
     return Workers(options.engine, jobs=options.jobs, source=source)
 
 
-def kept_chunks(options: Namespace) -> KeptChunks | None:
-    """Where scores are kept as they come; None where no file is to be written."""
+@dataclass(frozen=True)
+class ScoringRun:
+    """What scoring a table needs beside the stack and the clips.
+
+    Parameters
+    ----------
+    store : where embeddings are kept
+    source : where other processes find the stack, if there are any
+    kept : where scores are kept as they come; None where no file is to be written
+    distributions : whose to add, see `meta.score_columns.DISTRIBUTIONS`
+    """
+
+    store: EmbeddingStore
+    source: StackSource | None
+    kept: KeptChunks | None
+    distributions: str
+
+    @classmethod
+    def of(
+        cls,
+        options: Namespace,
+        store: EmbeddingStore,
+        source: StackSource | None,
+        *,
+        distributions: str,
+    ) -> ScoringRun:
+        """The run that the options name."""
+        return cls(store, source, _kept_chunks(options), distributions)
+
+    def finish(self) -> None:
+        """Remove what was kept: all of it is in the output now."""
+        if self.kept is not None:
+            self.kept.remove()
+
+
+def _kept_chunks(options: Namespace) -> KeptChunks | None:
     if options.out in (None, STDOUT):
         return None
     from ensemble.scoring.chunks.kept_chunks import KeptChunks
@@ -138,11 +173,8 @@ def kept_chunks(options: Namespace) -> KeptChunks | None:
 def scorer(
     options: Namespace,
     stack: StackedMOS,
-    store: EmbeddingStore,
+    run: ScoringRun,
     *,
-    source: StackSource | None,
-    kept: KeptChunks | None,
-    distributions: str,
     on_progress: Progress,
 ) -> Callable[[pd.DataFrame], Scores]:
     """What scores a clip table, or joins the shards of one."""
@@ -157,11 +189,16 @@ def scorer(
     intervals = IntervalSettings(options.level, options.by_system)
 
     def joined(clips: pd.DataFrame) -> Scores:
-        assert kept is not None
+        # Shards are refused without a file to write.
+        assert run.kept is not None
         planned = PlannedClips.of(
-            stack, clips, store, intervals=intervals, distributions=distributions
+            stack,
+            clips,
+            run.store,
+            intervals=intervals,
+            distributions=run.distributions,
         )
-        return join_shards(planned, kept, on_progress)
+        return join_shards(planned, run.kept, on_progress)
 
     def scored(clips: pd.DataFrame) -> Scores:
         # Of this process; others have those of their source.
@@ -169,12 +206,12 @@ def scorer(
             return score_clips(
                 stack,
                 clips,
-                store,
+                run.store,
                 intervals=intervals,
                 on_progress=on_progress,
-                workers=workers_of(options, source),
-                distributions=distributions,
-                kept=kept,
+                workers=workers_of(options, run.source),
+                distributions=run.distributions,
+                kept=run.kept,
             )
 
     return joined if options.join else scored
@@ -185,10 +222,7 @@ def put_shard(
     stack: StackedMOS,
     clips: pd.DataFrame,
     *,
-    store: EmbeddingStore,
-    source: StackSource | None,
-    kept: KeptChunks,
-    distributions: str,
+    run: ScoringRun,
 ) -> int:
     """Score one shard and say so; the exit code."""
     from base_models.devices import cpu_threads
@@ -198,20 +232,21 @@ def put_shard(
     from ensemble.training.progress import encoding
 
     shard = Shard.parse(options.shard)
+    assert run.kept is not None
     with encoding() as on_progress, cpu_threads(options.threads):
         planned = PlannedClips.of(
             stack,
             clips,
-            store,
+            run.store,
             intervals=IntervalSettings(options.level, options.by_system),
-            distributions=distributions,
-            threads=0 if source is None else source.threads,
+            distributions=run.distributions,
+            threads=0 if run.source is None else run.source.threads,
         )
         done = score_shard(
             planned,
             shard,
-            kept,
-            workers=workers_of(options, source),
+            run.kept,
+            workers=workers_of(options, run.source),
             on_progress=on_progress,
         )
     what = "scored" if done.is_scored else "embedded"
