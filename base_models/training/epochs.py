@@ -318,7 +318,7 @@ def outputs_on_device(
     # The plan says which row each output belongs to; its inverse sorts them by row.
     order = np.concatenate(plan)
     together = torch.cat(logits)
-    return together.index_select(0, row_numbers(np.argsort(order), together.device))
+    return together.index_select(0, row_numbers(np.argsort(order).tolist(), together.device))
 
 
 def _training_record(values: dict[str, list[float]], config: BaseConfig) -> Record:

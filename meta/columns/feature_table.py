@@ -217,10 +217,7 @@ def feature_array(
     rows = None
     for number, table in enumerate(tables):
         # Tables mostly hold the same clips in the same order: looked up once.
-        is_like_last = (
-            rows is not None and table.clip_ids == tables[number - 1].clip_ids
-        )
-        if not is_like_last:
+        if rows is None or table.clip_ids != tables[number - 1].clip_ids:
             rows = table.place_of(clip_ids) if gaps else table.rows_of(clip_ids)
         block = features[:, number * n_bins : (number + 1) * n_bins]
         block[:] = _block(table, aspect, rows)

@@ -258,7 +258,7 @@ def leaderboard(
     for model, (_, labels) in compared.items():
         models_of.setdefault(labels.tobytes(), []).append(model)
 
-    tables = {}
+    tables: dict[str, pd.DataFrame] = {}
     for models in models_of.values():
         _, labels = compared[models[0]]
         found = evaluate_models(

@@ -78,13 +78,14 @@ class MuQConformer(nn.Module):
 
     def fold(self) -> None:
         """Fold what batch normalisation learned into the convolutions, once loaded."""
-        for block in self.conv.conv:
+        for block in self.conv.get_submodule("conv").children():
             for number in (1, 2, 3):
                 # A block whose input has the shape of its output has no third.
                 if hasattr(block, f"conv{number}"):
                     fold_batch_norm(block, f"conv{number}", norm=f"bn{number}")
         for layer in self.conformer.layers:
-            fold_batch_norm(layer.conv_module, "depthwise_conv", norm="batch_norm")
+            convolution = layer.get_submodule("conv_module")
+            fold_batch_norm(convolution, "depthwise_conv", norm="batch_norm")
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         # Decibels of faint bands are not to be rounded; without the last frame, as in
