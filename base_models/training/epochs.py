@@ -316,9 +316,9 @@ def outputs_on_device(
             logits.append(model(batch))
 
     # The plan says which row each output belongs to; its inverse sorts them by row.
-    order = np.concatenate(plan)
+    inverse = np.argsort(np.concatenate(plan)).tolist()
     together = torch.cat(logits)
-    return together.index_select(0, row_numbers(np.argsort(order).tolist(), together.device))
+    return together.index_select(0, row_numbers(inverse, together.device))
 
 
 def _training_record(values: dict[str, list[float]], config: BaseConfig) -> Record:
