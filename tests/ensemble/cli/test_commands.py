@@ -155,6 +155,14 @@ OPTIONS = {
         lambda p: p.fit_base(p.tree, "--device", "cudda"),
         "Device 'cudda' is not available.*Present: auto, cpu",
     ),
+    "precision to train in": (
+        lambda p: p.fit_base(p.tree, "--precision", "fp8"),
+        "Unknown precision 'fp8'. Known: auto, float32, bfloat16, tf32",
+    ),
+    "precision to score in": (
+        lambda p: p.predict(p.wav, "--prompt", "x", "--precision", "fp8"),
+        "--precision 'fp8'",
+    ),
     "aspect": (
         lambda p: p.fit_base(p.tree, "--aspects", "mos"),
         "no rated columns 'mos'; it has 'mi', 'ta'",

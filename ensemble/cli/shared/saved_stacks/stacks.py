@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from base_models.encoders import check_kind
+from base_models.errors import one_of
 from base_models.files import Artifact
+from base_models.precision import PRECISIONS
 from ensemble.cli.shared.engines import locate
 from ensemble.cli.shared.exit_codes import say_more
 from ensemble.cli.shared.options import (
@@ -92,6 +94,7 @@ class _ChosenStack:
         if options.device:
             overrides["device"] = options.device
         if options.precision:
+            one_of(options.precision, PRECISIONS, "--precision")
             overrides["precision"] = options.precision
         for kind in ("audio", "text"):
             words = options[f"{kind}_encoder"]
