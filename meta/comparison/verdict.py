@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from base_models.errors import UsageError, one_of, some
 from base_models.files import nan_to_none
 from base_models.metrics.bootstrap import prompt_codes
-from base_models.metrics.evaluate import LEVELS, METRICS, evaluate, validated
+from base_models.metrics.evaluate import LEVELS, METRICS, evaluate_models, validated
 from meta.comparison.aspect_rows import (
     AspectRows,
     Cell,
@@ -131,12 +131,15 @@ def best_bases(
         when there is no base model, or as in `base_models.metrics.evaluate.evaluate`.
     """
     _refuse_no_bases(bases)
-    tables = {
-        name: evaluate(
-            rows.labels, scores, rows.systems, aspects=rows.aspects, n_bootstrap=0
-        )
-        for name, scores in bases.items()
-    }
+    # In one call, since the models share the ranks of the labels.
+    found = evaluate_models(
+        rows.labels,
+        list(bases.values()),
+        rows.systems,
+        rows.aspects,
+        n_bootstrap=0,
+    )
+    tables = dict(zip(bases, found, strict=True))
 
     # As losses all metrics are better when smaller, and worst when undefined.
     losses = {}

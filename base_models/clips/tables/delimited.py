@@ -80,9 +80,9 @@ def _read_rows(grid: Grid, text: str, separator: str) -> None:
 
     dialect: dict[str, Any] = {"delimiter": separator, "strict": True}
     sample = sample_of(text)
-    rows = rows_of(sample, separator)
     # Blanks before a quote: 'a, "x, y", 3' has three cells.
-    is_spaced = f'{separator} "' in sample and not _are_equal(rows)
+    is_spaced = f'{separator} "' in sample
+    is_spaced = is_spaced and not _are_equal(rows_of(sample, separator))
     if is_spaced and _are_equal(rows_of(sample, separator, skipinitialspace=True)):
         dialect["skipinitialspace"] = True
     if _is_quoted_singly(text, separator):

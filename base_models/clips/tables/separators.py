@@ -44,8 +44,15 @@ def separator_of(text: str, suffix: str) -> str:
 
     best = candidates[0]
     best_score: tuple[float, ...] = ()
+    unsplit: tuple[float, float, float] | None = None
     for place, separator in enumerate(candidates):
-        score = (*_score(sample, separator), -place)
+        if separator in sample:
+            judged = _score(sample, separator)
+        else:
+            # All that do not occur leave the same rows, which are read once.
+            unsplit = unsplit or _score(sample, separator)
+            judged = unsplit
+        score = (*judged, -place)
         if not best_score or score > best_score:
             best = separator
             best_score = score
