@@ -68,7 +68,7 @@ def is_there(path: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FoundAudio:
     """What the path of one row led to.
 
