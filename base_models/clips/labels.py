@@ -53,17 +53,16 @@ def read_scores(
     TableProblems
         without `problems`: of all such cells, each with its place.
     """
-    scores = np.full(table.n_rows, np.nan)
     found = Problems(table.n_rows) if problems is None else problems
-    for row, text in enumerate(table.columns[name]):
-        cell = text.strip()
-        if not cell:
-            continue
-        number = parse_number(cell)
-        if number is None or not bins.low <= number <= bins.high:
+    cells = table.columns[name]
+    # Of many scores few are different; what is no number becomes NaN.
+    number_of = {cell: parse_number(cell.strip()) for cell in set(cells)}
+    scores = np.array([number_of[cell] for cell in cells], dtype=np.float64)
+    is_score = (scores >= bins.low) & (scores <= bins.high)
+    for row in np.flatnonzero(~is_score).tolist():
+        if cells[row].strip():
             found.add(row, _not_a_score(table, row, name, bins=bins, cure=cure))
-        else:
-            scores[row] = number
+    scores[~is_score] = np.nan
     if problems is None:
         found.raise_if_any()
     return scores
@@ -340,7 +339,10 @@ def prompt_gaps(clips: pd.DataFrame, needs_text: Sequence[bool]) -> np.ndarray:
     -------
     gaps : bool array of shape (n, aspects)
     """
-    is_blank = [pd.isna(cell) or not str(cell).strip() for cell in clips["prompt"]]
+    prompts = clips["prompt"].tolist()
+    # Many clips share a prompt.
+    gap_of = {cell: pd.isna(cell) or not str(cell).strip() for cell in set(prompts)}
+    is_blank = [gap_of[cell] for cell in prompts]
     return np.outer(is_blank, needs_text).astype(bool)
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from base_models.errors import UsageError
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""A NUL, a control character, a line separator, or half a surrogate pair."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def check_name(
 
     A file system or a log would mangle such a name.
     """
-    if _CONTROL_CHARACTER.search(name):
+    if CONTROL_CHARACTER.search(name):
         raise UsageError(f"{location}: {what} {name!r} holds a control character.")
 
 

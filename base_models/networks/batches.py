@@ -104,6 +104,11 @@ class ReadArrays(Sequence[np.ndarray]):
     def lengths(self) -> np.ndarray:
         """Number of rows of each array, without reading any. Shape: (n,), int"""
 
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype:
+        """The type that holds every array as it is; a few may be of a smaller one."""
+
     @abstractmethod
     def read(self, row: int) -> np.ndarray:
         """Read the array of a clip. Shape: (T, D)"""
@@ -264,6 +269,13 @@ def _lengths(arrays: Sequence[np.ndarray]) -> np.ndarray:
     if isinstance(arrays, ReadArrays):
         return arrays.lengths
     return np.array([len(array) for array in arrays], dtype=np.int64)
+
+
+def common_dtype(arrays: Sequence[np.ndarray]) -> np.dtype:
+    """The type that holds every one of some arrays as it is."""
+    if isinstance(arrays, ReadArrays):
+        return arrays.dtype
+    return np.result_type(*{array.dtype for array in arrays})
 
 
 def _take(arrays: Sequence[np.ndarray], rows: Sequence[int]) -> Sequence[np.ndarray]:

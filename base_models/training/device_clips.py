@@ -20,6 +20,7 @@ from base_models.networks.batches import (
     EmbeddedClips,
     TrainingClips,
     arrays_ahead,
+    common_dtype,
     longest_first,
 )
 from base_models.networks.standardisation import LIMIT, Standardisation
@@ -30,7 +31,7 @@ SHARE_OF_MEMORY = 0.5
 network."""
 BATCHES_AHEAD = 2
 """Batches that are made on the host while the device computes."""
-CLIPS_AT_ONCE = 64
+CLIPS_AT_ONCE = 32
 """Clips that are read at once while embeddings are copied to the device."""
 
 
@@ -71,13 +72,12 @@ def free_memory(device: torch.device) -> int:
 
 
 def _bytes_of(clips: EmbeddedClips) -> int:
-    """Bytes of all embeddings, from the first one's width and type."""
+    """Bytes of all embeddings on a device, where those of an encoder have one type."""
     kinds = [clips.frames] if clips.tokens is None else [clips.frames, clips.tokens]
     total = 0
     for arrays in kinds:
-        first = arrays[0]
-        lengths = EmbeddedClips(arrays).lengths
-        total += int(lengths.sum()) * first.shape[1] * first.itemsize
+        n_rows = int(EmbeddedClips(arrays).lengths.sum())
+        total += n_rows * arrays[0].shape[1] * common_dtype(arrays).itemsize
     return total
 
 
@@ -110,7 +110,8 @@ class _Packed:
     Parameters
     ----------
     values : Tensor of shape (rows of all clips, D)
-        On the device, in the precision that they are stored in.
+        On the device, in the precision that they are stored in: the higher one where
+        they differ.
     starts, lengths : int64 Tensors of shape (n,)
         First row of each clip and how many it has, on the device.
     host_lengths : int array of shape (n,)
@@ -138,16 +139,16 @@ class _Packed:
 
         Parameters
         ----------
-        arrays : sequence of n arrays, of which the first is looked at
+        arrays : sequence of n arrays, of which the first one's width is looked at
         lengths : int array of shape (n,)
         scale : Standardisation or None
         parts : iterable of sequences of arrays, all of them in row order
         device : torch.device
         """
-        first = torch.tensor(arrays[0])
-        values = torch.empty(
-            (int(lengths.sum()), first.shape[1]), dtype=first.dtype, device=device
-        )
+        # A few embeddings may be beyond float16, and are stored as float32.
+        dtype = torch.from_numpy(np.empty(0, common_dtype(arrays))).dtype
+        n_rows = int(lengths.sum())
+        values = torch.empty((n_rows, arrays[0].shape[1]), dtype=dtype, device=device)
         begin = 0
         for part in parts:
             # Stored arrays may not be written to, which torch warns of; these may.

@@ -68,7 +68,7 @@ def is_there(path: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FoundAudio:
     """What the path of one row led to.
 
@@ -144,8 +144,9 @@ class AudioFolders:
         for cell in cells:
             if cell not in found:
                 found[cell] = self.find(cell)
-        starts = {one.dropped for one in found.values() if one.dropped}
-        for cell, one in found.items():
+        elsewhere = {cell: one for cell, one in found.items() if one.dropped}
+        starts = {one.dropped for one in elsewhere.values()}
+        for cell, one in elsewhere.items():
             dropped = one.dropped
             if any(dropped[:n_parts] in starts for n_parts in range(1, len(dropped))):
                 found[cell] = self._missing(cell, one.written)
@@ -351,6 +352,9 @@ def same_file_twice(found: Sequence[FoundAudio]) -> list[int]:
 
     One of such paths may be of a file that is not here.
     """
+    guessed = {_SPELLING, _EXTENSION, _ELSEWHERE}
+    if not any(one.ways and guessed & set(one.ways) for one in found):
+        return []
     rows_of: dict[str, list[int]] = {}
     for row, one in enumerate(found):
         if one.exists:
@@ -358,7 +362,6 @@ def same_file_twice(found: Sequence[FoundAudio]) -> list[int]:
     suspicious = []
     for rows in rows_of.values():
         are_different = len({found[row].written for row in rows}) > 1
-        guessed = {_SPELLING, _EXTENSION, _ELSEWHERE}
         if are_different and any(guessed & set(found[row].ways) for row in rows):
             suspicious += rows
     return sorted(suspicious)

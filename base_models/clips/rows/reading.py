@@ -217,7 +217,8 @@ class Reading:
 
     def _numbers_without_codes(self, name: str, cells: list[str]) -> list[str]:
         folded = fold_name(name)
-        if folded in STANDARD_NAMES or folded in RATER_COLUMNS:
+        is_no_number = folded in STANDARD_NAMES or folded in RATER_COLUMNS
+        if is_no_number or not self.missing_codes:
             return cells
         codeless = self.without_codes(cells)
         are_numbers = all(
@@ -228,6 +229,8 @@ class Reading:
     def without_codes(self, cells: Iterable[str]) -> list[str]:
         """Cells with "" for those that stand for a missing value."""
         codes = {fold_code(code) for code in self.missing_codes}
+        if not codes:
+            return list(cells)
         return ["" if fold_code(cell) in codes else cell for cell in cells]
 
 

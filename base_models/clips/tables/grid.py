@@ -89,9 +89,9 @@ class Grid:
         kept = self._kept_columns(names, columns)
         final = column_names([names[k] for k in kept], self.path)
         self._drop_summaries(final)
-        if self.rows:
-            columns = [list(cells) for cells in zip(*self.rows, strict=True)]
-        cells = {name: columns[k] for name, k in zip(final, kept, strict=True)}
+        # Those are the last rows.
+        n_rows = len(self.rows)
+        cells = {name: columns[k][:n_rows] for name, k in zip(final, kept, strict=True)}
         self._rewrite_numbers(cells)
 
         locations = [(str(self.path), number) for number in self.numbers]

@@ -142,13 +142,14 @@ def answers_in_plain_form(cells: Sequence[str]) -> list[str] | None:
     ['5', '1', '3']
     >>> answers_in_plain_form(["4 - noisy", "4 - dull"])
     """
-    filled = [cell.strip() for cell in cells if not _is_missing(cell)]
-    # A longer cell is no answer, and could take the pattern forever.
-    if any(len(cell) > _LONGEST_ANSWER for cell in filled):
-        return None
     # Nearly all columns of a large table end here, or at their first cell below.
-    if all(map(_NUMBER_ALONE.fullmatch, filled)):
+    distinct = {cell.strip() for cell in set(cells) if not _is_missing(cell)}
+    if all(map(_NUMBER_ALONE.fullmatch, distinct)):
         return None
+    # A longer cell is no answer, and could take the pattern forever.
+    if any(len(cell) > _LONGEST_ANSWER for cell in distinct):
+        return None
+    filled = [cell.strip() for cell in cells if not _is_missing(cell)]
     matches = []
     for cell in filled:
         match = _ANSWER.fullmatch(cell)

@@ -187,6 +187,14 @@ class EncoderEntries:
                 n_rows[key] = len(self.read(key))
         return np.array([n_rows[key] for key in keys], dtype=np.int64)
 
+    def dtype(self, keys: Iterable[str]) -> np.dtype:
+        """The type that holds all of some embeddings; packed ones are not read."""
+        dtypes = set()
+        for key in set(keys):
+            packed = self._places.get(key)
+            dtypes.add(self.read(key).dtype if packed is None else packed[0].dtype)
+        return np.result_type(*dtypes)
+
     def n_bytes(self, keys: Iterable[str]) -> int:
         """About how many bytes some embeddings have, each counted once."""
         self.refresh()

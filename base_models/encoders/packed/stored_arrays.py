@@ -87,6 +87,11 @@ class StoredArrays(ReadArrays):
         """Number of rows of each array. Shape: (n,)"""
         return self._lengths
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The type that holds every array: float32 where one is beyond float16."""
+        return self._entries.dtype(self._keys)
+
     def read(self, row: int) -> np.ndarray:
         """Read the array of a clip, and verify it. Shape: (T, D)
 

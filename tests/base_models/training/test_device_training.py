@@ -144,6 +144,16 @@ def test_clips_without_text_lie_on_a_device_as_well():
     assert torch.equal(batch.frames, clips.batch([1, 2]).frames)
 
 
+def test_an_embedding_beyond_float16_stays_finite_among_others():
+    """Such an embedding is stored as float32; the first one says nothing of it."""
+    frames = [array.astype(np.float16) for array in embedded_clips(LENGTHS).frames]
+    frames[3] = np.full((1, AUDIO_WIDTH), 70_000, dtype=np.float32)
+    clips = EmbeddedClips(frames)
+    batch = ResidentClips.of(clips, CPU).batch([0, 3])
+    assert batch.frames.max() == 70_000
+    assert torch.equal(batch.frames, clips.batch([0, 3]).frames)
+
+
 def test_embeddings_that_do_not_fit_are_copied_batch_by_batch(monkeypatch):
     clips = embedded_clips(LENGTHS)
     n_bytes = 2 * (23 * AUDIO_WIDTH + 19 * TEXT_WIDTH)

@@ -82,7 +82,11 @@ WORDS = st.text(string.ascii_letters + string.digits + ' ,;"é', min_size=1, max
         unique_by=lambda row: row[0],
     )
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_whatever_is_read_is_read_again_without_a_word(tmp_path, rows):
     lines = ["SONG_ID;Model;Caption;MOS (1-5)".replace(";", "\t")]
     for clip, system, prompt, mos in rows:

@@ -194,6 +194,7 @@ def test_entries_of_float32_go_into_packs_of_their_own(entries):
     assert single(entries) == [entries.path("no content")]
     kinds = [Pack.open(path).dtype.name for path in packs(entries)]
     assert sorted(kinds) == ["float16"] * 3 + ["float32"]
+    assert entries.dtype(KEYS) == np.float32
     assert entries.read(KEYS[3]).tobytes() == wide.tobytes()
 
 

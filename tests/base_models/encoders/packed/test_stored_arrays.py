@@ -53,6 +53,7 @@ def test_they_are_the_arrays_in_memory(entries, arrays):
     for own, expected in zip(stored, arrays, strict=True):
         assert own.tobytes() == expected.tobytes()
     assert [len(array) for array in stored[2:5]] == LENGTHS[2:5]
+    assert stored.dtype == np.float16
     taken = stored.take([6, 0, 6])
     assert taken.lengths.tolist() == [9, 3, 9]
     assert taken[1].tobytes() == arrays[0].tobytes()
