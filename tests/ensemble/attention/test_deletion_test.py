@@ -82,6 +82,11 @@ class AsTheyAre(nn.Module):
         return frames
 
 
+def facts_of(encoder):
+    """What a fitted model keeps of an encoder."""
+    return {"name": encoder, "signature": load_encoder(encoder).signature}
+
+
 def model(network, aspect, text):
     """A base model around a network made by hand, whose one output is the score minus
     3.
@@ -90,9 +95,9 @@ def model(network, aspect, text):
         BaseConfig(criterion="l1"), None, "logmel", "hashed_text", device="cpu"
     )
     made.config_, made.aspects_, made.needs_text_ = made.preset, (aspect,), (text,)
-    made.encoders_ = {"audio": {"signature": load_encoder("logmel").signature}}
+    made.encoders_ = {"audio": facts_of("logmel")}
     made.scales_ = {}
-    made.encoders_ |= {"text": {"signature": load_encoder("hashed_text").signature}}
+    made.encoders_ |= {"text": facts_of("hashed_text")}
     made.model_, made.trained_on_, made.selected_on_ = (
         network.eval(),
         frozenset(),
