@@ -125,7 +125,9 @@ def test_a_leak_is_refused_and_when_allowed_said_first_and_on_every_table(
     assert lines[0].startswith("LEAKY, every number below: ")
     assert "were used to train 'knows'" in lines[0]
     assert lines[-2].startswith("LEAKY: ")
-    titles = [line for line in out.splitlines() if "clips, " in line and "systems" in line]
+    titles = [
+        line for line in out.splitlines() if "clips, " in line and "systems" in line
+    ]
     assert len(titles) == 2
     assert all(title.startswith("LEAKY meta-") for title in titles)
 
