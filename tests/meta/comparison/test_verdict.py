@@ -51,22 +51,23 @@ def judged(seed, **options):
 
 
 def test_equal_models_are_called_different_in_at_most_5_of_100_listening_tests():
+    # More of them are in bench_verdict.py.
     claims = sum(
-        (judged(seed, own=0.01).table["said"] != "").any() for seed in range(300)
+        (judged(seed, own=0.01).table["said"] != "").any() for seed in range(120)
     )
-    assert claims <= stats.binom.ppf(0.999, 300, 0.05)  # 28
+    assert claims <= stats.binom.ppf(0.999, 120, 0.05)  # 14
 
 
 def test_a_stack_like_any_base_is_not_called_better_and_intervals_hold_the_truth():
     wrong, held = 0, []
-    for seed in range(200):
+    for seed in range(100):
         found = judged(seed, systems=10)
         said = found.table[found.table["said"] != ""]
         wrong += ((said["rival"] == BEST) | (said["said"] == "better")).any()
         cell = only_row(found.table, rival=BEST, level="utterance", metric="mse")
         held.append(cell["low"] <= 0 <= cell["high"])
-    assert wrong <= stats.binom.ppf(0.999, 200, 0.05)
-    assert np.sum(held) >= stats.binom.ppf(0.001, 200, 0.95)
+    assert wrong <= stats.binom.ppf(0.999, 100, 0.05)
+    assert np.sum(held) >= stats.binom.ppf(0.001, 100, 0.95)
 
 
 def test_a_stack_truly_better_is_found_in_most_listening_tests():
