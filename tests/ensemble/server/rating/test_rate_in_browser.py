@@ -24,7 +24,8 @@ def site(tmp_path):
 def join(page, address, code):
     page.goto(f"{address}/rate?rater={code}")
     page.get_by_role("button", name="Start").click()
-    page.wait_for_selector("#play")
+    # The last thing that the script of the page does.
+    page.wait_for_selector("#play:enabled")
 
 
 def at(page, title):
