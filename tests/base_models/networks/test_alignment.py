@@ -63,7 +63,7 @@ def entropic(x, y, epsilon):
     from independence."""
     a, b, cost = uniform(len(x)), uniform(len(y)), half_squares(x, y)
     plan = ot.sinkhorn(
-        a, b, cost, epsilon, method="sinkhorn_log", numItermax=100_000, stopThr=1e-10
+        a, b, cost, epsilon, method="sinkhorn_log", numItermax=100_000, stopThr=1e-7
     )
     return (plan * cost).sum() + epsilon * (
         plan * np.log(np.maximum(plan, 1e-300) / np.outer(a, b))

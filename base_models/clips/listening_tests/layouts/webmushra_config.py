@@ -19,6 +19,17 @@ from base_models.errors import UsageError, some
 
 MAX_CHARACTERS = 2_000_000
 _MAX_DEPTH = 40
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (
+    yaml.BlockEndToken,
+    yaml.FlowMappingEndToken,
+    yaml.FlowSequenceEndToken,
+)
 _REFERENCE = "reference"
 
 
@@ -107,12 +118,7 @@ def read_configuration(file: Path) -> tuple[str, dict[tuple[str, str], str]]:
             f"most {MAX_CHARACTERS:,}. Move it out of the way of the results."
         )
     try:
-        for token in yaml.scan(text, Loader=yaml.SafeLoader):
-            if isinstance(token, yaml.AliasToken):
-                raise UsageError(
-                    f"{file}, line {token.start_mark.line + 1}: aliases of YAML "
-                    "(*name) are not read; write the value out."
-                )
+        _check_tokens(text, file)
         content = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         # A refusal of ours is a ValueError too.
@@ -123,7 +129,7 @@ def read_configuration(file: Path) -> tuple[str, dict[tuple[str, str], str]]:
     if not isinstance(content, dict):
         return "", {}
     named: dict[tuple[str, str], str] = {}
-    for page in _pages(content.get("pages"), file):
+    for page in _pages(content.get("pages")):
         trial = str(page.get("id", ""))
         for stimulus, audio in page["stimuli"].items():
             named[trial, str(stimulus)] = str(audio)
@@ -132,13 +138,25 @@ def read_configuration(file: Path) -> tuple[str, dict[tuple[str, str], str]]:
     return str(content.get("testId", "")), named
 
 
-def _pages(pages: object, file: Path, depth: int = 0) -> Iterator[dict[str, Any]]:
+def _check_tokens(text: str, file: Path) -> None:
+    """Refuse aliases, and what is nested so deeply that reading it takes minutes."""
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.AliasToken):
+            raise UsageError(
+                f"{file}, line {token.start_mark.line + 1}: aliases of YAML "
+                "(*name) are not read; write the value out."
+            )
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > _MAX_DEPTH:
+            raise UsageError(f"{file}: pages are nested more than {_MAX_DEPTH} deep.")
+
+
+def _pages(pages: object) -> Iterator[dict[str, Any]]:
     """All pages with stimuli; lists of pages may hold lists, with "random" before."""
-    if depth > _MAX_DEPTH:
-        raise UsageError(f"{file}: pages are nested more than {_MAX_DEPTH} deep.")
     if isinstance(pages, list):
         for page in pages:
-            yield from _pages(page, file, depth + 1)
+            yield from _pages(page)
         return
     if isinstance(pages, dict) and isinstance(pages.get("stimuli"), dict):
         yield pages

@@ -145,7 +145,7 @@ HOSTILE = {
     "object": ("!!python/object/apply:os.system ['true']", "no YAML of plain data"),
     "laughs": ("a: &a [x, x]\nb: &b [*a, *a]\npages: [*b, *b]", "aliases of YAML"),
     "deep": ("pages: " + "[" * 60 + "]" * 60, "nested more than"),
-    "deeper": ("pages: " + "[" * 20_000, "no YAML of plain data"),
+    "deeper": ("pages: " + "[" * 20_000, "nested more than"),
     "broken": ("pages: [", "no YAML of plain data"),
     "time": ("testId: 2026-99-99", "no YAML of plain data"),
     "long": ("#" * (MAX_CHARACTERS + 1), "has at most"),
