@@ -110,7 +110,7 @@ def test_with_few_clips_it_is_not_worse_than_the_mean_or_a_constant(kind):
     """Not by more than the standard error of a difference between two tables."""
     for n in (10, 20, 40):
         excess = []
-        for seed in range(8):
+        for seed in range(12):
             fit, new = simulated(kind, n, seed=seed, n_new=200)
             ours = mse(new.y, stacked(fit, new))
             of_mean = mse(new.y, new.scores.mean(axis=1))
