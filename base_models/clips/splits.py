@@ -354,22 +354,19 @@ def _units(
     proportion within a stratum of one.
     """
     system_codes, _ = pd.factorize(systems)
-    clips = pd.DataFrame(
-        {"unit": unit_of_clip, "system": system_codes, "score": scores}
-    )
-    units = clips.groupby("unit").agg(
-        weight=("unit", "size"),
-        first=("system", "min"),
-        last=("system", "max"),
-        score=("score", "mean"),
-    )
+    weight = np.bincount(unit_of_clip)
+    # Least and largest code of the clips of each unit.
+    first = np.full(len(weight), len(systems))
+    np.minimum.at(first, unit_of_clip, system_codes)
+    last = np.full(len(weight), -1)
+    np.maximum.at(last, unit_of_clip, system_codes)
+    stratum = np.where(first == last, first, _SHARED_STRATUM)
 
-    is_of_one_system = units["first"] == units["last"]
-    stratum = units["first"].where(is_of_one_system, _SHARED_STRATUM)
-
-    is_alone = stratum.map(stratum.value_counts()) == 1
-    units["stratum"] = stratum.where(~is_alone, _SHARED_STRATUM)
-    return units
+    _, place, n_units = np.unique(stratum, return_inverse=True, return_counts=True)
+    stratum[n_units[place] == 1] = _SHARED_STRATUM
+    # pandas leaves scores out that are not known.
+    mean_scores = pd.Series(scores).groupby(unit_of_clip).mean()
+    return pd.DataFrame({"weight": weight, "stratum": stratum, "score": mean_scores})
 
 
 def _lay_out(

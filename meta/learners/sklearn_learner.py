@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -133,14 +134,7 @@ def sklearn_regressor(name: str) -> RegressorMixin:
     UsageError
         when there is no such regressor, or it cannot be built without parameters.
     """
-    # Imported here because the listing below imports all of scikit-learn.
-    from sklearn.utils.discovery import all_estimators
-
-    with warnings.catch_warnings():
-        # Deprecated modules of scikit-learn warn when they are imported.
-        warnings.simplefilter("ignore")
-        regressors = dict(all_estimators(type_filter="regressor"))
-
+    regressors = _regressors()
     regressor_class = regressors[one_of(name, regressors, "scikit-learn regressor")]
     try:
         return regressor_class()
@@ -148,3 +142,15 @@ def sklearn_regressor(name: str) -> RegressorMixin:
         raise UsageError(
             f"{name} cannot be built by name ({error}); pass an instance."
         ) from error
+
+
+@cache
+def _regressors() -> dict[str, type[RegressorMixin]]:
+    """All regressors of scikit-learn by their class names, looked for once."""
+    # Imported here because the listing below imports all of scikit-learn.
+    from sklearn.utils.discovery import all_estimators
+
+    with warnings.catch_warnings():
+        # Deprecated modules of scikit-learn warn when they are imported.
+        warnings.simplefilter("ignore")
+        return dict(all_estimators(type_filter="regressor"))
