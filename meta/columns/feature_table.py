@@ -20,6 +20,8 @@ from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.predictions import PredictionTable
 
+_ROWS_AT_A_TIME = 2048
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -58,8 +60,11 @@ class Layout:
         # distributions it decodes: all models of one kernel width share a call.
         for sigma in np.unique(sigmas):
             of_sigma = sigmas == sigma
-            distributions = blocks[:, of_sigma]
-            scores[:, of_sigma] = self.bins.decode(distributions, sigma)
+            # Some rows at a time, as decoding copies them twice.
+            for first in range(0, len(blocks), _ROWS_AT_A_TIME):
+                rows = slice(first, first + _ROWS_AT_A_TIME)
+                decoded = self.bins.decode(blocks[rows][:, of_sigma], sigma)
+                scores[rows, of_sigma] = decoded
         return scores
 
     def align(
