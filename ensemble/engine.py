@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 DASK = "dask"
+
+_starting: list[Generator[Any, None, None]] = []
+"""What local processes do that were started early; empty once they are awaited."""
 
 
 def check_engine(name: str) -> str:
@@ -109,9 +113,50 @@ def spread(
         import joblib
 
         with _processes(threads):
+            _await_started()
             # One piece at a time: pieces are long, and some are longer than others.
             parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator")
             yield from parallel(joblib.delayed(work)(*piece) for piece in pieces)
+
+
+def start_early(prepare: Callable[[], object], jobs: int, threads: int = 0) -> None:
+    """Start local worker processes before there are pieces of work for them.
+
+    `spread` with as many jobs and threads takes these. Whoever has something else to do
+    before does not wait for them to start, and to import libraries. Where it may come
+    to nothing, `end_unused` follows.
+
+    Parameters
+    ----------
+    prepare : callable
+        A function that can be imported, which each of them calls once.
+    jobs, threads : int
+        As `spread` takes them.
+    """
+    if jobs <= 1 or _starting:
+        return
+    import joblib
+
+    with _processes(threads):
+        parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator")
+        _starting.append(parallel(joblib.delayed(prepare)() for _ in range(jobs)))
+
+
+def end_unused() -> None:
+    """End processes that were started early and not used."""
+    with warnings.catch_warnings():
+        # joblib warns that nobody asked for their results.
+        warnings.simplefilter("ignore")
+        while _starting:
+            _starting.pop().close()
+
+
+def _await_started() -> None:
+    """Wait for processes that were started early: they do one thing at a time."""
+    while _starting:
+        # What they return is of no use.
+        for _ in _starting.pop():
+            pass
 
 
 @contextlib.contextmanager

@@ -38,3 +38,25 @@ def tiny_encoders(tmp_path_factory):
 def decoded_here(monkeypatch):
     """Audio is decoded in the process of the test, which can then look inside."""
     monkeypatch.setenv("STACKEDMOS_SECONDS_PER_CLIP", "none")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plain_pictures(request):
+    """Pictures of reports are drawn, and empty files take the place of what was drawn.
+
+    A page has ten of them, and writing them takes longer than most fits of a test.
+    Modules that look at pages say ``WITH_PICTURES = True``.
+    """
+    # Not above: with numpy it would come before the number of threads is set.
+    from ensemble.reporting import figures
+
+    if getattr(request.module, "WITH_PICTURES", False):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "svg_document", _empty_picture)
+        yield
+
+
+def _empty_picture(canvas):
+    return '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'

@@ -30,6 +30,13 @@ def leave_a_file(folder, k):
     (folder / str(k)).touch()
 
 
+def say_pid(folder):
+    """A file named by the process that works, after a while; its number."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(0.25)
+    return os.getpid()
+
+
 def say_pid_and_wait(folder, k):
     """A file named by the process that works, which then works for an hour."""
     (folder / f"{os.getpid()}-{k}").touch()

@@ -310,14 +310,12 @@ def _deal(
         return np.zeros(0, dtype=np.int64)
 
     labels = np.asarray(scores, dtype=np.float64).reshape(n_clips, -1)
-    units = _units(systems, mean_label(labels), unit_of_clip)
+    strata = _strata(systems, unit_of_clip)
+    unit_scores = _unit_scores(mean_label(labels), unit_of_clip)
 
     rng = np.random.default_rng(seed)
-    strata = units["stratum"].to_numpy()
-    unit_scores = units["score"].to_numpy()
-    weights = units["weight"].to_numpy()
     row = _lay_out(strata, unit_scores, rng)
-    part_of_unit = _deal_along(row, weights, shares)
+    part_of_unit = _deal_along(row, np.bincount(unit_of_clip), shares)
     return part_of_unit[unit_of_clip]
 
 
@@ -342,31 +340,34 @@ def _unit_of_clip(groups: Iterable[object] | None, n_clips: int) -> np.ndarray:
     return units
 
 
-def _units(
-    systems: np.ndarray,
-    scores: np.ndarray,
-    unit_of_clip: np.ndarray,
-) -> pd.DataFrame:
-    """Weight (number of clips), stratum and mean score of each unit.
+def _strata(systems: np.ndarray, unit_of_clip: np.ndarray) -> np.ndarray:
+    """The stratum of each unit: its system.
 
-    The stratum of a unit is its system. Units that span several systems, and units that
-    are the only one of their system, share one stratum: there is nothing to keep in
-    proportion within a stratum of one.
+    Units that span several systems, and units that are the only one of their system,
+    share one stratum: there is nothing to keep in proportion within a stratum of one.
     """
     system_codes, _ = pd.factorize(systems)
-    weight = np.bincount(unit_of_clip)
-    # Least and largest code of the clips of each unit.
-    first = np.full(len(weight), len(systems))
+    n_units = unit_of_clip.max() + 1
+
+    first = np.full(n_units, len(systems))
     np.minimum.at(first, unit_of_clip, system_codes)
-    last = np.full(len(weight), -1)
+    last = np.full(n_units, -1)
     np.maximum.at(last, unit_of_clip, system_codes)
     stratum = np.where(first == last, first, _SHARED_STRATUM)
 
-    _, place, n_units = np.unique(stratum, return_inverse=True, return_counts=True)
-    stratum[n_units[place] == 1] = _SHARED_STRATUM
-    # pandas leaves scores out that are not known.
-    mean_scores = pd.Series(scores).groupby(unit_of_clip).mean()
-    return pd.DataFrame({"weight": weight, "stratum": stratum, "score": mean_scores})
+    _, stratum_of_unit, n_in_stratum = np.unique(
+        stratum, return_inverse=True, return_counts=True
+    )
+    is_alone = n_in_stratum[stratum_of_unit] == 1
+    return np.where(is_alone, _SHARED_STRATUM, stratum)
+
+
+def _unit_scores(scores: np.ndarray, unit_of_clip: np.ndarray) -> np.ndarray:
+    """Mean score of each unit; NaN where no clip of it has one."""
+    is_each_alone = np.array_equal(unit_of_clip, np.arange(len(scores)))
+    if is_each_alone:
+        return scores
+    return pd.Series(scores).groupby(unit_of_clip).mean().to_numpy()
 
 
 def _lay_out(

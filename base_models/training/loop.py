@@ -9,6 +9,7 @@ training split, decides both when to stop and which epoch is kept.
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from base_models.config import BaseConfig
 from base_models.devices import seeded
+from base_models.encoders.memory import is_out_of_memory, release_memory
 from base_models.errors import StackedMOSError
 from base_models.networks.batches import TrainingClips
 from base_models.networks.criteria import Criterion, Invertible
@@ -34,7 +36,7 @@ from base_models.training.checkpoints import (
     restore_optimizer,
     strip_prefix,
 )
-from base_models.training.device_clips import clips_on
+from base_models.training.device_clips import ResidentClips, clips_on
 from base_models.training.epochs import (
     Record,
     Run,
@@ -42,9 +44,12 @@ from base_models.training.epochs import (
     outputs_on_device,
     run_epoch,
 )
+from base_models.training.full_memory import naming_full_memory
 from base_models.training.task import Targets, TrainingTask
 
 EpochCallback = Callable[[Record], None]
+
+log = logging.getLogger(__name__)
 
 
 def train_network(
@@ -91,24 +96,70 @@ def train_network(
     ------
     StackedMOSError
         when the loss is no longer finite.
+    UsageError
+        when the device has no memory for a batch.
     """
+    train = functools.partial(
+        _train_on_device,
+        model,
+        criterion,
+        config=config,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
+    with naming_full_memory(device, config.batch_size):
+        clips = clips_on(task.clips, device, often=True)
+        if isinstance(clips, ResidentClips):
+            start = _copy_weights(model)
+            try:
+                return train(replace(task, clips=clips))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside of the handler, whose traceback holds what has filled the memory.
+            clips = clips_on(task.clips, device, often=False)
+            release_memory(str(device))
+            log.warning(
+                "%s has no memory for a batch beside all embeddings; they are copied "
+                "there batch by batch, and training goes on from its checkpoint.",
+                device,
+            )
+            model.load_state_dict(start)
+        return train(replace(task, clips=clips))
+
+
+def _train_on_device(
+    model: Network,
+    criterion: Criterion,
+    task: TrainingTask,
+    *,
+    config: BaseConfig,
+    seed: int,
+    device: torch.device,
+    checkpoint: CheckpointFile | None,
+    on_epoch: EpochCallback | None,
+) -> list[Record]:
+    """Train as `train_network` does, on clips that lie where they are read."""
     # Before the optimizer is built: it keeps references to the parameters.
     model.to(device)
     if config.start_at_mean:
         _start_at_mean(model, criterion, task)
     targets = Targets.of(task, criterion)
-    clips = clips_on(task.clips, device, often=True)
     run = Run(
         model=model,
         criterion=criterion,
-        task=replace(task, clips=clips),
+        task=task,
         targets=targets.to(device),
         held_out=targets.take(torch.tensor(list(task.validation), dtype=torch.int64)),
         config=config,
         optimizer=OPTIMIZERS[config.optimizer](model.parameters(), config, device),
         seed=seed,
         device=device,
-        frame_terms=frame_terms_of(model, clips, task.train, size=config.batch_size),
+        frame_terms=frame_terms_of(
+            model, task.clips, task.train, size=config.batch_size
+        ),
     )
     return _run_epochs(run, checkpoint, on_epoch)
 
@@ -311,6 +362,27 @@ def raw_outputs(
         Clips computed together.
     device : torch.device
 
+    Raises
+    ------
+    UsageError
+        when the device has no memory for a single clip.
+
     Shape: n clips → (n, aspects, outputs)
     """
-    return outputs_on_device(model, clips_on(clips, device, often=False), size).cpu()
+    there = clips_on(clips, device, often=False)
+    while size > 1:
+        try:
+            return outputs_on_device(model, there, size).cpu()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        release_memory(str(device))
+        log.warning(
+            "%s has no memory for a batch of %d clips; going on with %d.",
+            device,
+            size,
+            size // 2,
+        )
+        size //= 2
+    with naming_full_memory(device, size):
+        return outputs_on_device(model, there, size).cpu()

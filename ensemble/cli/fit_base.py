@@ -60,6 +60,7 @@ from ensemble.cli.shared.output.output_files import (
     check_outputs,
     put_json,
 )
+from ensemble.engine import end_unused
 from ensemble.screen.streams import put_line
 from ensemble.workspace import BASE_MODELS, Workspace
 
@@ -251,6 +252,25 @@ def _main(argv: Sequence[str] | None = None) -> int:
     setup = _choose_setup(options)
     workspace = Workspace(Path(options.artifacts))
 
+    try:
+        _start_processes(options, workspace)
+        return _fit(options, setup, workspace)
+    finally:
+        end_unused()
+
+
+def _start_processes(options: Namespace, workspace: Workspace) -> None:
+    """Start the processes that will train on the demo corpus."""
+    from ensemble.training.processes import start_processes
+
+    # It takes a while to write, and nothing can be wrong with it. Other clips are
+    # looked at first.
+    if options.data is None and not options.shard and not workspace.has(BASE_MODELS):
+        start_processes(_fewest_models(options), _compute(options))
+
+
+def _fit(options: Namespace, setup: TrainingSetup, workspace: Workspace) -> int:
+    """Read the clips, embed them, and train on them; the exit code."""
     rated = _read_clips(options, workspace)
     models, setup = _choose_models(options, setup, rated)
     rated, about_ratings = _add_ratings(options, rated, models, setup=setup)
@@ -310,18 +330,13 @@ def _to_json(plan: TrainingPlan, result: TrainedRuns) -> dict[str, Any]:
 
 def _check_options(options: Namespace) -> None:
     """Refuse a wrong name or number before anything is written."""
-    from ensemble.training.encoder_choice import EncoderChoice
-    from ensemble.training.model_sets import expand_sets
-    from ensemble.training.training_setup import plan_models
-
     require("torch")
     if options.data == "":
         raise UsageError(
             "--data is empty; name a folder or table, or leave the option out for the "
             "demo corpus."
         )
-    words, _ = expand_sets(options.models, EncoderChoice(), with_text=False)
-    plan_models(words, options.seeds)
+    _fewest_models(options)
     folds = _folds(options)
     is_negative = options.jobs < 0 or folds < 0
     if is_negative or folds == 1 or options.threads < 1:
@@ -332,6 +347,16 @@ def _check_options(options: Namespace) -> None:
         )
     one_of(options.store_dtype, STORE_DTYPES, "--store-dtype")
     check_embedding_shard(options)
+
+
+def _fewest_models(options: Namespace) -> int:
+    """How many models there are at least, whatever the clips; refuses wrong names."""
+    from ensemble.training.encoder_choice import EncoderChoice
+    from ensemble.training.model_sets import expand_sets
+    from ensemble.training.training_setup import plan_models
+
+    words, _ = expand_sets(options.models, EncoderChoice(), with_text=False)
+    return len(plan_models(words, options.seeds))
 
 
 def _choose_setup(options: Namespace) -> TrainingSetup:

@@ -18,6 +18,7 @@ from ensemble.screen.literal import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE = LIGHT["blue"]
 RED = LIGHT["red"]
@@ -52,11 +53,17 @@ def svg(drawing: Drawing, id_: str) -> Markup:
         drawing.draw(axes)
         # Titles hold names from the data, in which a dollar sign is no formula.
         axes.set_title(literal(drawing.title), parse_math=False)
-        buffer = io.StringIO()
-        canvas.savefig(buffer, format="svg", metadata={"Date": None})
+        document = svg_document(canvas)
 
     title = literal(drawing.title)
-    return Markup(page_svg(buffer.getvalue(), id_, title=title, words=drawing.words))
+    return Markup(page_svg(document, id_, title=title, words=drawing.words))
+
+
+def svg_document(canvas: Figure) -> str:
+    """The file that matplotlib writes of a figure, without its date."""
+    buffer = io.StringIO()
+    canvas.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def draw_scores(

@@ -1,12 +1,14 @@
-"""In how many processes base models are trained at a time."""
+"""In how many processes base models are trained at a time, and their early start."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-from base_models.devices import CPU
+from base_models.devices import CPU, resolve_devices
 from base_models.processes.cores import n_cores
+from ensemble.engine import LOCAL, start_early
+from ensemble.training.training_setup import Compute
 
 # Bytes that are taken to be free where the system does not say, and bytes that a
 # training process needs besides its embeddings and encoders.
@@ -38,3 +40,25 @@ def share_out(
     # Twice the size: batches are padded copies of the embeddings.
     by_memory = int(free // (2 * size + _PROCESS_SIZE))
     return max(1, min(n_runs, by_cores, by_memory))
+
+
+def start_processes(n_runs: int, compute: Compute) -> None:
+    """Start the processes that will train so many runs; returns at once.
+
+    Until the runs are planned they import what training needs, which takes as long as
+    some epochs of a small network.
+    """
+    if compute.engine != LOCAL:
+        return
+    devices = [str(device) for device in resolve_devices(compute.device)]
+    jobs = compute.jobs or share_out(n_runs, devices, size=0, threads=compute.threads)
+    start_early(_import_training, jobs=min(jobs, n_runs), threads=compute.threads)
+
+
+def _import_training() -> None:
+    """Import what training imports, also what torch imports with an optimizer."""
+    import torch
+
+    import ensemble.training.base_model_run  # noqa: F401
+
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])

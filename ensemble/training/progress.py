@@ -285,8 +285,9 @@ def _step(encoder: str, count: str) -> str:
         return f"Looking for copies among {count}recordings"
     if encoder == DIVIDING:
         return f"Measuring {count}clips for windows"
+    # Clips that are set aside are done with, too.
     if encoder == SCORING:
-        return f"Scored {count}clips"
+        return f"Processed {count}clips"
     spec = known_encoders().specs.get(encoder)
     unit = "prompts" if spec is not None and spec.kind == "text" else "clips"
     return f"Embedding {count}{unit}, {encoder}"

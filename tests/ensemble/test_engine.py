@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from dask_cluster import Cluster
 from base_models.errors import StackedMOSError, UsageError
 from ensemble.cli.shared.exit_codes import run_command
 from ensemble.cluster import crew, run_pieces
-from ensemble.engine import check_engine, spread
+from ensemble.engine import check_engine, end_unused, spread, start_early
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.stack_source import StackSource, load_stack
 from ensemble.training.rated_clips import RatedClips
@@ -80,6 +81,35 @@ def test_results_come_in_the_order_of_the_pieces(cluster):
         np.testing.assert_array_equal(
             list(found), [np.full(3, k**2) for k in range(20)]
         )
+
+
+def said_pids(folder):
+    return {int(path.name) for path in folder.iterdir()}
+
+
+def test_processes_that_were_started_early_do_the_work(tmp_path):
+    early = tmp_path / "early"
+    early.mkdir()
+    start_early(partial(pieces.say_pid, early), jobs=2, threads=1)
+    found = set(spread(pieces.say_pid, [(tmp_path,)] * 4, jobs=2, threads=1))
+    assert found == said_pids(early)
+    assert os.getpid() not in found
+
+
+def test_processes_that_nothing_is_left_to_do_for_end_without_a_word(tmp_path):
+    start_early(partial(pieces.say_pid_and_wait, tmp_path, 0), jobs=2)
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    processes = [int(path.name.partition("-")[0]) for path in tmp_path.iterdir()]
+    end_unused()
+    wait_until(lambda: not any(map(is_alive, processes)))
+    # Others take their place where there is work after all.
+    assert list(spread(np.power, [(1, 2), (3, 2)], jobs=2)) == [1, 9]
+
+
+def test_a_single_job_starts_no_process(tmp_path):
+    start_early(partial(pieces.say_pid, tmp_path), jobs=1)
+    end_unused()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

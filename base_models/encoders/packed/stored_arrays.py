@@ -24,6 +24,9 @@ _BATCHES_AHEAD = 2
 _MOST_READERS = 8
 """Threads that read ahead; each sums about 1 GB in a second."""
 
+_Coming = np.ndarray | Future[np.ndarray]
+"""An array, or what a thread will return once it has read it."""
+
 
 class KeptArrays:
     """The first embeddings that were read, up to a number of bytes.
@@ -41,14 +44,18 @@ class KeptArrays:
         self._kept: dict[tuple[str, str], np.ndarray] = {}
         self._lock = threading.Lock()
 
+    def found(self, entries: EncoderEntries, key: str) -> np.ndarray | None:
+        """One embedding where it is kept, else None."""
+        return self._kept.get((entries.signature, key))
+
     def read(self, entries: EncoderEntries, key: str) -> np.ndarray:
         """One embedding, which is verified where it is read."""
-        place = (entries.signature, key)
-        kept = self._kept.get(place)
+        kept = self.found(entries, key)
         if kept is not None:
             return kept
 
         array = entries.read(key)
+        place = (entries.signature, key)
         with self._lock:
             if place not in self._kept and array.nbytes <= self._left:
                 self._kept[place] = array
@@ -120,14 +127,24 @@ class StoredArrays(ReadArrays):
         # Reading and summing leave Python's lock to others.
         n_readers = min(os.cpu_count() or 1, _MOST_READERS)
         readers = ThreadPoolExecutor(n_readers, thread_name_prefix="read-ahead")
-        waiting: deque[list[Future[np.ndarray]]] = deque()
+        waiting: deque[list[_Coming]] = deque()
         try:
             for rows in plan:
-                waiting.append([readers.submit(self.read, row) for row in rows])
+                waiting.append([self._coming(row, readers) for row in rows])
                 if len(waiting) > _BATCHES_AHEAD:
-                    yield [future.result() for future in waiting.popleft()]
+                    yield [_arrived(coming) for coming in waiting.popleft()]
             while waiting:
-                yield [future.result() for future in waiting.popleft()]
+                yield [_arrived(coming) for coming in waiting.popleft()]
         finally:
             # Whoever stops the work does not wait for what it would have read.
             readers.shutdown(wait=False, cancel_futures=True)
+
+    def _coming(self, row: int, readers: ThreadPoolExecutor) -> _Coming:
+        """The array of a clip, or what a thread will have read of it."""
+        # To hand over what is in memory would cost more than the step that reads it.
+        kept = self._kept.found(self._entries, self._keys[row])
+        return readers.submit(self.read, row) if kept is None else kept
+
+
+def _arrived(coming: _Coming) -> np.ndarray:
+    return coming.result() if isinstance(coming, Future) else coming

@@ -10,6 +10,7 @@ from gpu.pretend import pretend_gpu
 from tiny_networks import AUDIO_WIDTH, TEXT_WIDTH, embedded_clips, training_task
 
 from base_models.config import MODELS, BaseConfig
+from base_models.errors import UsageError
 from base_models.networks.batches import EmbeddedClips
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import build_model
@@ -17,7 +18,7 @@ from base_models.networks.standardisation import Standardisation
 from base_models.training import checkpoint_writer, device_clips
 from base_models.training.checkpoints import CheckpointFile, load_checkpoint
 from base_models.training.device_clips import ResidentClips, UploadedClips
-from base_models.training.epochs import run_epoch
+from base_models.training.epochs import outputs_on_device, run_epoch
 from base_models.training.loop import raw_outputs, train_network
 
 CPU = torch.device("cpu")
@@ -181,6 +182,93 @@ def test_outputs_come_from_a_device_in_one_copy():
         outputs = raw_outputs(model, clips, 2, CUDA)
         assert gpu.n_synchronisations == 1
     torch.testing.assert_close(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
+# a full device
+
+
+FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+
+def full_when(monkeypatch, is_full):
+    """A device that is full in the epochs where `is_full` of their clips and number."""
+    epochs = []
+
+    def epoch(run, order_seed):
+        epochs.append(order_seed)
+        trained = run_epoch(run, order_seed)
+        # The steps of the epoch have moved the weights already.
+        if is_full(run.task.clips, order_seed):
+            raise FULL
+        return trained
+
+    monkeypatch.setattr("base_models.training.loop.run_epoch", epoch)
+    return epochs
+
+
+@pytest.mark.parametrize("has_checkpoint", [False, True])
+def test_a_full_device_gives_up_the_embeddings_and_trains_the_same(
+    has_checkpoint, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(checkpoint_writer.CheckpointWriter, "offer", OFFER_AT_ONCE)
+    file = CheckpointFile(tmp_path / "c", "a") if has_checkpoint else None
+    with pretend_gpu():
+        config, model = network_of("dora_l1", max_epochs=3)
+        expected = train(config, model, CUDA)
+        weights = {name: w.cpu() for name, w in model.state_dict().items()}
+
+        epochs = full_when(
+            monkeypatch, lambda clips, n: n == 2 and isinstance(clips, ResidentClips)
+        )
+        config, model = network_of("dora_l1", max_epochs=3)
+        assert train(config, model, CUDA, checkpoint=file) == expected
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor.cpu(), weights[name])
+    # What a checkpoint holds is not trained again.
+    assert epochs == ([1, 2, 2, 3] if has_checkpoint else [1, 2, 1, 2, 3])
+    assert "cuda:0 has no memory for a batch beside all embeddings" in caplog.text
+
+
+def test_a_device_without_memory_for_a_batch_is_named_with_the_cure(monkeypatch):
+    full_when(monkeypatch, lambda *_: True)
+    config, model = network_of("dora_l1")
+    message = "cuda:0 has no memory.*batch of 6 clips.*batch_size=3.*--device cpu"
+    with pretend_gpu(), pytest.raises(UsageError, match=message):
+        train(config, model, CUDA)
+    config, model = network_of("dora_l1")
+    with pytest.raises(UsageError, match=r"^cpu has no memory") as refused:
+        train(config, model, CPU)
+    assert "--device" not in str(refused.value)
+
+
+def test_other_errors_of_training_are_raised_as_they_are(monkeypatch):
+    def fail(run, order_seed):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("base_models.training.loop.run_epoch", fail)
+    config, model = network_of("dora_l1")
+    with pretend_gpu(), pytest.raises(RuntimeError, match="mat1 and mat2"):
+        train(config, model, CUDA)
+
+
+def test_predictions_on_a_full_device_are_made_in_smaller_batches(monkeypatch, caplog):
+    _, model = network_of("dora")
+    clips = embedded_clips(LENGTHS)
+    expected = raw_outputs(model, clips, 4, CPU)
+    room = [2]
+
+    def full(model, there, size):
+        if size > room[0]:
+            raise FULL
+        return outputs_on_device(model, there, size)
+
+    monkeypatch.setattr("base_models.training.loop.outputs_on_device", full)
+    outputs = raw_outputs(model, clips, 4, CPU)
+    torch.testing.assert_close(outputs, expected, rtol=1e-5, atol=1e-6)
+    assert "cpu has no memory for a batch of 4 clips; going on with 2" in caplog.text
+    room[0] = 0
+    with pytest.raises(UsageError, match="no memory for a network and a batch of one"):
+        raw_outputs(model, clips, 4, CPU)
 
 
 # checkpoints

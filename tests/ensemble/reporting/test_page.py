@@ -43,6 +43,8 @@ from ensemble.reporting.terminal import literal_table
 from ensemble.screen.literal import literal
 from ensemble.screen.screen import Screen
 
+WITH_PICTURES = True
+
 
 @pytest.fixture(scope="module")
 def source():

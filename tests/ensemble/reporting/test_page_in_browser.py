@@ -14,6 +14,7 @@ from ensemble.reporting.page import notebook_frame, page
 from ensemble.reporting.page_audio import PageAudio
 from ensemble.reporting.style.tokens import DARK, LIGHT
 
+WITH_PICTURES = True
 NAMES = ("alpha", "beta", "gamma", *HOSTILE)
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 

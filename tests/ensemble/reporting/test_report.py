@@ -30,6 +30,7 @@ from meta.splits.leak_audit import Audit, Overlap
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.coverage import calibration_report
 
+WITH_PICTURES = True
 ASPECTS = ("mi", "ta")
 MODELS = ("dora-s0", "dora-s1")
 TABLES = ("leaderboards", "learners", "contributions", "calibration", "noise_ceiling")

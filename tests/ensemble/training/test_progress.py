@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from base_models.files import atomic_write, guarded_json, seal
 from ensemble.training import progress
-from ensemble.training.base_model_run import FINGERPRINTS, PROGRESS, BaseRun
+from ensemble.training.base_model_run import FINGERPRINTS, PROGRESS, SCORING, BaseRun
 
 
 def write_progress(run, values):
@@ -185,6 +185,12 @@ def test_copies_are_looked_for_not_embedded(capsys, stays_dark):
         on_progress(FINGERPRINTS, 2, 2)
     said = capsys.readouterr().err.splitlines()
     assert said == ["Looking for copies among 2 of 2 recordings"]
+
+
+def test_a_clip_that_was_set_aside_is_not_called_scored(capsys, stays_dark):
+    with progress.encoding() as on_progress:
+        on_progress(SCORING, 1, 1)
+    assert capsys.readouterr().err == "Processed 1 of 1 clips\n"
 
 
 def test_an_encoder_that_has_nothing_left_to_do_says_so_once(capsys, stays_dark):

@@ -26,6 +26,7 @@ from ensemble.reporting.page_audio import PageAudio
 from ensemble.reporting.section import DECIDE, Player, Strip
 from meta.score_columns import FLAGS, OUT_OF_RANGE
 
+WITH_PICTURES = True
 HOSTILE = "</script><b>v1</b> $x^2$ \u202e'\""
 
 
