@@ -258,7 +258,7 @@ def _calibrated_on_training(
     trial: HeldOutTrial, ratings: pd.DataFrame | None
 ) -> MetaRegressor | None:
     """The trial stack, calibrated on its own rows; None where these are few."""
-    calibrated = trial.calibrated
+    calibrated: MetaRegressor | None = trial.calibrated
     if calibrated is None or ratings is None:
         return calibrated
     # The trial keeps a stack that knows nothing of these ratings.

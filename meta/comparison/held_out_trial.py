@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
@@ -12,9 +12,6 @@ from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.verdict import Verdict
-
-if TYPE_CHECKING:
-    from meta.regressor import MetaRegressor
 
 TRAINING = "meta-training"
 VALIDATION = "meta-validation"
@@ -27,14 +24,14 @@ class HeldOutTrial:
 
     Parameters
     ----------
-    regressor : the trial stack, which `calibrated` calibrates
+    regressor : MetaRegressor, the trial stack, which `calibrated` calibrates
     training : the rows that the trial stack was fitted on
     validation : the rows that it was not
     tables : the predictions that the trial was made from, one table per base model,
         over the rows of both sides
     """
 
-    regressor: MetaRegressor
+    regressor: Any
     training: ComparedRows
     validation: ComparedRows
     tables: tuple[PredictionTable, ...]
@@ -45,7 +42,7 @@ class HeldOutTrial:
         return {VALIDATION: self.validation, TRAINING: self.training}
 
     @cached_property
-    def calibrated(self) -> MetaRegressor | None:
+    def calibrated(self) -> Any:
         """The trial stack, calibrated on the rows that fitted it; None if too few."""
         rows = self.training.rows
         try:
