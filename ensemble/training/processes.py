@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ from ensemble.training.training_setup import Compute
 # training process needs besides its embeddings and encoders.
 _ASSUMED_FREE = 2**33
 _PROCESS_SIZE = 2**30
+# What a process that trains a network imports.
+_IMPORTED = ("base_models.training.neural_mos", "ensemble.training.base_model_run")
 
 
 def share_out(
@@ -57,8 +60,11 @@ def start_processes(n_runs: int, compute: Compute) -> None:
 
 def _import_training() -> None:
     """Import what training imports, also what torch imports with an optimizer."""
-    import torch
+    for module in (
+        "base_models.training.neural_mos",
+        "ensemble.training.base_model_run",
+    ):
+        importlib.import_module(module)
+    from base_models.training.loop import import_optimizers
 
-    import ensemble.training.base_model_run  # noqa: F401
-
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    import_optimizers()
