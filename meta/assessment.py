@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -173,7 +174,7 @@ def assess(
         chosen_on = trial.training
         # The stack itself was calibrated on these rows, so its promises cannot be
         # checked on them.
-        calibrated = _calibrated_on_training(regressor, trial, ratings)
+        calibrated = _calibrated_on_training(trial, ratings)
         judge = PredictedRows(compared.rows, trial.tables)
 
     test = judges.get("test")
@@ -254,20 +255,18 @@ def _compared(
 
 
 def _calibrated_on_training(
-    regressor: MetaRegressor, trial: HeldOutTrial, ratings: pd.DataFrame | None
+    trial: HeldOutTrial, ratings: pd.DataFrame | None
 ) -> MetaRegressor | None:
-    """A stack of the meta-training rows, calibrated there; None where they are few."""
-    rows = trial.training.rows
-    calibrated: MetaRegressor = clone(regressor)
+    """The trial stack, calibrated on its own rows; None where these are few."""
+    calibrated = trial.calibrated
+    if calibrated is None or ratings is None:
+        return calibrated
+    # The trial keeps a stack that knows nothing of these ratings.
+    learnt = copy(calibrated)
     try:
-        calibrated.check_rows(rows)
-        calibrated.fit(trial.tables, rows)
-        calibrated.calibrate(trial.tables, rows)
-        if ratings is not None:
-            calibrated.learn_disagreement(trial.tables, rows, ratings)
+        return learnt.learn_disagreement(trial.tables, trial.training.rows, ratings)
     except UsageError:
         return None
-    return calibrated
 
 
 def _fit_rivals(

@@ -261,6 +261,7 @@ class MetaRegressor(BaseEstimator):
                 )
             )
         return HeldOutTrial(
+            regressor=trial,
             training=compared[0],
             validation=compared[1],
             tables=tuple(tables),

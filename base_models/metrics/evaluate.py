@@ -405,19 +405,15 @@ def measure_models(
 def _metrics_of_level(
     aspect: str, level: str, compared: Level
 ) -> Iterator[MeasuredMetric]:
-    values = {
-        metric: function(compared.truth, compared.prediction)
-        for metric, function in METRICS.items()
-    }
     for metric in METRICS:
         yield MeasuredMetric(
             aspect=aspect,
             level=level,
             metric=metric,
-            values=values,
+            values=compared.values,
             # A single point has no correlation, so nothing to resample.
             resampled=compared.resampled.get(metric, np.empty(0)),
-            n=len(compared.truth),
+            n=compared.n,
             units=compared.units,
             of_systems=compared.of_systems,
         )

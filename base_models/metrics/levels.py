@@ -8,30 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from base_models.metrics.bootstrap import (
+    RESAMPLED_METRICS,
     bootstrap_counts,
     crossed,
     resample_crossed,
     resample_models,
     system_means,
 )
-from base_models.metrics.resampling.drawn_weights import ClusterWeights
+from base_models.metrics.resampling.drawn_weights import ClusterWeights, EachOnce
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """Truth and prediction of the points of one level.
+    """Metrics of the points of one level.
 
     Parameters
     ----------
-    truth, prediction : arrays of shape (points,)
+    n : number of points
+    values : metric to what is measured on them; NaN for fewer than 2
     resampled : metric to array of shape (resamples,); empty where nothing can be
         resampled
     units : number of systems, or of clips, that are resampled
     of_systems : whether these are systems
     """
 
-    truth: np.ndarray
-    prediction: np.ndarray
+    n: int
+    values: dict[str, float]
     resampled: dict[str, np.ndarray]
     units: int
     of_systems: bool
@@ -85,20 +87,38 @@ class ComparedClips:
         # With one system, or without any, clips are resampled.
         n_systems = len(truths["system"])
         of_systems = n_systems > 1
+        values = {
+            level: _values(of_level, [of_model[level] for of_model in scores])
+            for level, of_level in truths.items()
+        }
         by_model = []
-        for of_model, drawn in zip(scores, resampled, strict=True):
+        for number, drawn in enumerate(resampled):
             levels = {
                 level: Level(
-                    truth=truths[level],
-                    prediction=of_level,
+                    n=len(of_level),
+                    values=values[level][number],
                     resampled=drawn.get(level, {}),
                     units=n_systems if of_systems else len(truth),
                     of_systems=of_systems,
                 )
-                for level, of_level in of_model.items()
+                for level, of_level in truths.items()
             }
             by_model.append(levels)
         return by_model
+
+
+def _values(
+    truth: np.ndarray, predictions: Sequence[np.ndarray]
+) -> list[dict[str, float]]:
+    """Every metric of each model, on the points as they are."""
+    if len(truth) < 2:
+        return [dict.fromkeys(RESAMPLED_METRICS, np.nan) for _ in predictions]
+    # As a resample, for models then share the ranks of the truth.
+    found = resample_models(truth, predictions, EachOnce(len(truth)))
+    return [
+        {metric: float(of_metric[0]) for metric, of_metric in of_model.items()}
+        for of_model in found
+    ]
 
 
 def _resampled_levels(

@@ -59,6 +59,7 @@ def trial_with_base_models(
     regressor.fit(tables, training)
     constant = training.mean_labels
     return HeldOutTrial(
+        regressor=regressor,
         training=_compared(regressor, tables, training, constant),
         validation=_compared(regressor, tables, held_out, constant),
         tables=tuple(tables),

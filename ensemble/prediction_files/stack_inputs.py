@@ -273,10 +273,12 @@ def read_models(
     """
     label_columns = clips.attrs.get("columns", {}).values()
 
+    of_source = KnownLabels(clips, scales, label_columns)
+    of_others = KnownLabels(clips, scales)
+
     def read(file: PredictionFile) -> FileModels:
         is_source = bool(source) and file.path == Path(source)
-        labels = KnownLabels(clips, scales, label_columns if is_source else None)
-        return read_all_models(file, aspects, labels)
+        return read_all_models(file, aspects, of_source if is_source else of_others)
 
     return _of_all_files(files, read)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,11 @@ class KnownLabels:
     clips: pd.DataFrame
     scales: StackScales
     columns: Collection[str] | None = None
+
+    @cached_property
+    def index(self) -> pd.Index:
+        """Ids of the clips, made once for all files."""
+        return pd.Index(self.clips["clip_id"])
 
 
 def read_all_models(
@@ -294,12 +300,13 @@ def _are_labels(
     frame: pd.DataFrame, aspects: Sequence[str], labels: KnownLabels
 ) -> bool:
     """Whether scores that were read are the labels, in a file that holds both."""
-    both = labels.clips.merge(frame, on="clip_id", suffixes=("", " predicted"))
-    if both.empty:
+    place = labels.index.get_indexer(frame["clip_id"])
+    known = place >= 0
+    if not known.any():
         return False
     for aspect in aspects:
-        own = both[aspect].to_numpy()
-        scores = both[f"{aspect} predicted"].to_numpy(dtype=np.float64)
+        own = labels.clips[aspect].to_numpy()[place[known]]
+        scores = frame[aspect].to_numpy(dtype=np.float64)[known]
         # As the labels were mapped, bit for bit.
         mapped = labels.scales.of_labels(aspect).map(scores, labels.scales.inner)
         # A missing label says nothing about the column.

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.verdict import Verdict
+
+if TYPE_CHECKING:
+    from meta.regressor import MetaRegressor
 
 TRAINING = "meta-training"
 VALIDATION = "meta-validation"
@@ -22,12 +27,14 @@ class HeldOutTrial:
 
     Parameters
     ----------
+    regressor : the trial stack, which `calibrated` calibrates
     training : the rows that the trial stack was fitted on
     validation : the rows that it was not
     tables : the predictions that the trial was made from, one table per base model,
         over the rows of both sides
     """
 
+    regressor: MetaRegressor
     training: ComparedRows
     validation: ComparedRows
     tables: tuple[PredictionTable, ...]
@@ -36,6 +43,16 @@ class HeldOutTrial:
     def sides(self) -> dict[str, ComparedRows]:
         """Both sides by name, the one that measures first."""
         return {VALIDATION: self.validation, TRAINING: self.training}
+
+    @cached_property
+    def calibrated(self) -> MetaRegressor | None:
+        """The trial stack, calibrated on the rows that fitted it; None if too few."""
+        rows = self.training.rows
+        try:
+            self.regressor.check_rows(rows)
+            return self.regressor.calibrate(self.tables, rows)
+        except UsageError:
+            return None
 
     @cached_property
     def board(self) -> pd.DataFrame:

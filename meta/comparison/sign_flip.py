@@ -339,18 +339,44 @@ def _smallest_one_way(
     drawn = rng.choice([-1.0, 1.0], (SIMULATED_TESTS, units.n_units))
     noise = drawn * residuals / total
     signs = units.signs[:FLIPS_PER_TEST]
-    exchanged = signs @ noise.T
     balance = signs @ sizes / total
     cut = int((1 - level) * len(signs) + TIE)
-
-    least = np.empty(SIMULATED_TESTS)
-    for test, seen in enumerate(noise.sum(axis=1)):
-        lows, _ = Exchanged(exchanged[:, test], balance).ends(float(seen))
-        # A shift by more than this takes the lower end of the interval above 0.
-        least[test] = -np.partition(lows, cut)[cut]
+    # A shift by more than this takes the lower end of the interval above 0.
+    least = -_lower_ends(noise, signs, balance, cut=cut)
     smallest = float(np.quantile(least, POWER, method="higher"))
     # What is left of rounding, where the models are alike, is no difference.
     return smallest if smallest > TIE else 0.0
+
+
+def _lower_ends(
+    noise: np.ndarray, signs: np.ndarray, balance: np.ndarray, *, cut: int
+) -> np.ndarray:
+    """The lower end of the interval of each of many tests, as `Exchanged.ends` says.
+
+    Parameters
+    ----------
+    noise : array of shape (tests, units), what each unit adds to the difference
+    signs : array of shape (flips, units)
+    balance : array of shape (flips,)
+    cut : how many of the exchanges lie below the end
+
+    Returns
+    -------
+    ends : array of shape (tests,)
+    """
+    # Exchanges that exclude nothing are below every end.
+    usable = 1 - np.abs(balance) > TIE
+    cut -= len(usable) - int(usable.sum())
+    if cut < 0:
+        return np.full(len(noise), -np.inf)
+
+    # Both means of all tests at once: an exchange has 2 of a unit, or nothing.
+    signs = signs[usable]
+    balance = balance[usable, None]
+    ends = noise @ ((1 - signs) / (1 - balance)).T
+    np.minimum(ends, noise @ ((1 + signs) / (1 + balance)).T, out=ends)
+    ends.partition(cut, axis=1)
+    return ends[:, cut]
 
 
 def flipped_units(

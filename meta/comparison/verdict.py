@@ -320,19 +320,23 @@ def _table(
     compared: Sequence[Comparison], aspects: Sequence[str], seed: int
 ) -> pd.DataFrame:
     """Comparisons in order of reading, with adjusted p-values and what may be said."""
-    table = pd.DataFrame([comparison.columns for comparison in compared])
+    rows = [dict(comparison.columns) for comparison in compared]
     # p-values are adjusted over what the sentence draws on; nothing else is claimed.
     # Whether a stack says anything at all is one question, whether it is better than
     # its base models another: asking the first must not hide the answer to the second.
-    for claims in _questions(compared).values():
-        table.loc[claims, "p_holm"] = holm(table.loc[claims, "p"])
+    questions = _questions(compared)
+    adjusted = np.full(len(rows), np.nan)
+    for claims in questions.values():
+        adjusted[claims] = holm([rows[claim]["p"] for claim in claims])
 
-    # The MSE is better when it falls, correlations when they rise.
-    better = (table["difference"] < 0) == (table["metric"] == "mse")
-    direction = np.where(better, "better", "worse")
-    claimed = table["p_holm"] <= 1 - LEVEL
-    smallest = smallest_of_claims(compared, _questions(compared).values(), seed)
-    table = table.assign(said=np.where(claimed, direction, ""), smallest=smallest)
+    smallest = smallest_of_claims(compared, questions.values(), seed)
+    for row, p_holm, least in zip(rows, adjusted.tolist(), smallest, strict=True):
+        # The MSE is better when it falls, correlations when they rise.
+        better = (row["difference"] < 0) == (row["metric"] == "mse")
+        direction = "better" if better else "worse"
+        row["p_holm"] = p_holm
+        row["said"] = direction if p_holm <= 1 - LEVEL else ""
+        row["smallest"] = least
 
     order_of = {
         "aspect": list(aspects),
@@ -340,13 +344,8 @@ def _table(
         "metric": list(METRICS),
         "rival": list(RIVAL_TITLES),
     }
-    ranks = []
-    for column, names in order_of.items():
-        rank_of = {name: rank for rank, name in enumerate(names)}
-        ranks.append(table[column].map(rank_of))
-    # np.lexsort takes the most important key last.
-    table = table.iloc[np.lexsort(ranks[::-1])].reset_index(drop=True)
-    return table[list(COLUMNS)]
+    rows.sort(key=lambda row: [order_of[name].index(row[name]) for name in order_of])
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _questions(compared: Sequence[Comparison]) -> dict[bool, list[int]]:

@@ -44,6 +44,8 @@ NO_SYSTEMS = (
     "The clips name no systems, so each counts as independent, and nothing is said of "
     "how systems rank."
 )
+Row = Mapping[str, Any]
+"""A row of the table of a `meta.comparison.verdict.Verdict`."""
 LIKE_THESE = "All of this is about clips and systems like these; others may differ."
 
 
@@ -55,14 +57,17 @@ def sentence(table: pd.DataFrame, n_systems: int) -> str:
     table : of a `meta.comparison.verdict.Verdict`
     n_systems : how many systems the aspect with fewest has
     """
-    headline = table[table["p_holm"].notna()]
-    n_clips = headline.loc[headline["level"] == "utterance", "n"].max()
+    # As records: a handful of rows is read many times.
+    rows = table.to_dict("records")
+    headline = [row for row in rows if not math.isnan(row["p_holm"])]
+    n_clips = max(row["n"] for row in headline if row["level"] == "utterance")
     counted = f"{n_clips} clips"
     if n_systems > 1:
         counted += f" of {n_systems} systems"
 
-    rivals = [rival for rival in RIVAL_TITLES if rival in set(headline["rival"])]
-    if (headline["said"] != "").any():
+    compared = {row["rival"] for row in headline}
+    rivals = [rival for rival in RIVAL_TITLES if rival in compared]
+    if any(row["said"] for row in headline):
         # What is shown comes first, then in one breath what is not.
         claims = [_claims(headline, rival) for rival in rivals]
         shown = [claim for claim in claims if claim]
@@ -76,7 +81,7 @@ def sentence(table: pd.DataFrame, n_systems: int) -> str:
         return f"On {counted}, the stack {'; it '.join(shown)}."
 
     titles = [RIVAL_TITLES[rival] for rival in rivals]
-    least_p = p_text(headline["p_holm"].min())
+    least_p = p_text(min(row["p_holm"] for row in headline))
     return (
         f"No difference shown between the stack and {_listed(titles)}, on {counted} "
         f"(least adjusted {least_p})."
@@ -92,10 +97,11 @@ def limits(table: pd.DataFrame, systems: Sequence[str], n_systems: int) -> str:
     systems : the system of each clip, "" where none is named
     n_systems : how many systems the aspect with fewest has
     """
+    rows = table.to_dict("records")
     questions = [
         question
         for cell in HEADLINE
-        for question in _open_questions(table, cell, n_systems)
+        for question in _open_questions(rows, cell, n_systems)
     ]
     sentences = []
     if questions:
@@ -123,20 +129,19 @@ def p_text(p: float) -> str:
     return f"p = {math.ceil(round(p * 1000, 6)) / 1000:.3f}"
 
 
-def _claims(headline: pd.DataFrame, rival: str) -> str:
+def _claims(headline: Sequence[Row], rival: str) -> str:
     """What is shown against one rival, e.g. ``"beats … in …"``; "" if nothing is."""
-    against_rival = headline[headline["rival"] == rival]
+    against_rival = [row for row in headline if row["rival"] == rival]
     title = RIVAL_TITLES[rival]
     claims = []
     for said, verb in (("better", "beats"), ("worse", "is worse than")):
-        claimed = against_rival[against_rival["said"] == said]
-        differences = [_difference(row) for row in claimed.to_dict("records")]
+        differences = [_difference(row) for row in against_rival if row["said"] == said]
         if differences:
             claims.append(f"{verb} {title} in {', '.join(differences)}")
     return " but ".join(claims)
 
 
-def _difference(row: Mapping[str, Any]) -> str:
+def _difference(row: Row) -> str:
     """One difference in words."""
     figures = _signed(row["difference"])
     if np.isfinite([row["low"], row["high"]]).all():
@@ -162,53 +167,62 @@ def _signed(value: float) -> str:
 
 
 def _open_questions(
-    table: pd.DataFrame, cell: tuple[str, str], n_systems: int
+    table: Sequence[Row], cell: tuple[str, str], n_systems: int
 ) -> Iterator[str]:
     """What is not shown of one metric, in words; nothing where all of it is."""
-    level, metric = cell
-    rows = table[(table["level"] == level) & (table["metric"] == metric)]
-    unsaid = rows[(rows["said"] == "") & rows["smallest"].notna()]
+    rows = _of_cell(table, cell)
     # Predictions that are the same have nothing to be told apart by.
-    unsaid = unsaid[~unsaid["model"].isin(_same_models(table))]
-    if unsaid.empty:
+    same = _same_models(table)
+    unsaid = [
+        row
+        for row in rows
+        if not (row["said"] or math.isnan(row["smallest"]) or row["model"] in same)
+    ]
+    if not unsaid:
         return
 
     # Against whom need not be said where it is against all.
     question, against = _QUESTIONS[cell]
-    open_rivals = set(unsaid["rival"])
-    if open_rivals != set(rows["rival"]):
+    open_rivals = {row["rival"] for row in unsaid}
+    if open_rivals != {row["rival"] for row in rows}:
         titles = [title for kind, title in RIVAL_TITLES.items() if kind in open_rivals]
         question += f" {against} {_listed(titles)}"
-    aspects = list(dict.fromkeys(unsaid["aspect"]))
-    if len(aspects) < rows["aspect"].nunique():
+    aspects = list(dict.fromkeys(row["aspect"] for row in unsaid))
+    if len(aspects) < len({row["aspect"] for row in rows}):
         question += f" in {' and '.join(aspects)}"
 
     # Against a constant chance is larger, which says nothing of base models.
-    of_bases = unsaid[unsaid["rival"] != CONSTANT]
-    counted = of_bases if len(of_bases) else unsaid
-    yield f"{question} ({_unseen(counted, cell, n_systems)})"
+    of_bases = [row for row in unsaid if row["rival"] != CONSTANT]
+    yield f"{question} ({_unseen(of_bases or unsaid, cell, n_systems)})"
 
 
-def _same_models(table: pd.DataFrame) -> set[str]:
+def _of_cell(table: Sequence[Row], cell: tuple[str, str]) -> list[Row]:
+    """The rows of one metric at one level."""
+    return [row for row in table if (row["level"], row["metric"]) == cell]
+
+
+def _same_models(table: Sequence[Row]) -> set[str]:
     """Rivals that predict what the stack predicts, so that nothing tells them apart."""
-    level, metric = CLIP_ERROR
-    errors = table[(table["level"] == level) & (table["metric"] == metric)]
-    largest = errors.groupby("model")["smallest"].max()
-    return set(largest.index[largest == 0])
+    known: dict[str, list[float]] = {}
+    for row in _of_cell(table, CLIP_ERROR):
+        if not math.isnan(row["smallest"]):
+            known.setdefault(row["model"], []).append(row["smallest"])
+    return {model for model, smallest in known.items() if max(smallest) == 0}
 
 
-def _unseen(unsaid: pd.DataFrame, cell: tuple[str, str], n_systems: int) -> str:
+def _unseen(unsaid: Sequence[Row], cell: tuple[str, str], n_systems: int) -> str:
     """How large a difference may be that would not have been seen."""
-    smallest = unsaid["smallest"].max()
+    smallest = max(row["smallest"] for row in unsaid)
     gain = _GAINS[cell]
-    counted = f"{n_systems} systems" if n_systems > 1 else f"{unsaid['n'].min()} clips"
+    n_clips = min(row["n"] for row in unsaid)
+    counted = f"{n_systems} systems" if n_systems > 1 else f"{n_clips} clips"
     if smallest == 0:
         return f"these {counted} are ranked alike"
     if not math.isfinite(smallest):
         return f"{counted} are too few to show any {gain}"
 
     # No correlation is above 1: a large gain may not be there to be had.
-    room = 1 - unsaid["other"].min()
+    room = 1 - min(row["other"] for row in unsaid)
     if cell == SYSTEM_RANKS and smallest >= room:
         return (
             f"with {counted}, not even the largest gain in system SRCC that is left, "

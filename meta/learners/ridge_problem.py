@@ -8,7 +8,7 @@ changes no ridge solution.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +43,7 @@ class RidgeProblem:
     weight : array (m,)
     groups : names (m,), or None
     group_means : means of the groups, in the same coordinates
+    group_of_row : int array (n_rows,), places in the names of `group_means`
     back : array (p, r); coefficients of the original columns are ``back @ u``
     n_rows : int, rows without the means of groups
     spread : float, mean variance of the original columns; 0 when they are constant
@@ -55,6 +56,7 @@ class RidgeProblem:
     weight: np.ndarray
     groups: np.ndarray | None
     group_means: GroupMeans
+    group_of_row: np.ndarray
     back: np.ndarray
     n_rows: int
     spread: float
@@ -82,36 +84,40 @@ class RidgeProblem:
         penalises_level : see the class
         """
         columns_in_coordinates, back = _plain_coordinates(columns, inputs.weight, scale)
-        # The regression learns what is left of the scores after the offset.
-        target = inputs.y - offset
-        weight = inputs.weight
-        groups = inputs.groups
         names, code = _group_codes(inputs)
         means = _group_means(
             columns_in_coordinates, offset, inputs, names=names, code=code
         )
-
-        # Means of groups are rows of their own, and go to the fold of their group.
-        if groups is not None and group_weight > 0:
-            columns_in_coordinates = np.concatenate(
-                [columns_in_coordinates, means.columns]
-            )
-            target_of_means = means.score - means.offset
-            target = np.concatenate([target, target_of_means])
-            weight_of_means = np.full(len(means.names), float(group_weight))
-            weight = np.concatenate([weight, weight_of_means])
-            groups = np.concatenate([names[code], names])
-
-        return cls(
+        of_rows = cls(
             columns=columns_in_coordinates,
-            target=target,
-            weight=weight,
-            groups=groups,
+            # The regression learns what is left of the scores after the offset.
+            target=inputs.y - offset,
+            weight=inputs.weight,
+            groups=inputs.groups,
             group_means=means,
+            group_of_row=code,
             back=back,
             n_rows=len(inputs.y),
             spread=_mean_variance(columns, inputs.weight),
             penalises_level=penalises_level,
+        )
+        return of_rows.with_group_means(group_weight)
+
+    def with_group_means(self, group_weight: float) -> RidgeProblem:
+        """The rows, and the mean of each group as a row of that weight; 0 for none.
+
+        Means go to the fold of their group. Rows without groups stay as they are.
+        """
+        means = self.group_means
+        if self.groups is None or group_weight <= 0:
+            return self
+        weight_of_means = np.full(len(means.names), float(group_weight))
+        return replace(
+            self,
+            columns=np.concatenate([self.columns, means.columns]),
+            target=np.concatenate([self.target, means.score - means.offset]),
+            weight=np.concatenate([self.weight, weight_of_means]),
+            groups=np.concatenate([means.names[self.group_of_row], means.names]),
         )
 
     @cached_property
@@ -209,19 +215,23 @@ def _group_means(
     # Weights of rows within their group, which sum to 1.
     group_weight = np.bincount(code, weights=inputs.weight)
     share = inputs.weight / group_weight[code]
+    values = np.column_stack([columns, offset, inputs.y])
+    means = _sums_by_code(share[:, None] * values, code)
     return GroupMeans(
         names=names,
-        columns=_sums_by_code(share[:, None] * columns, code),
-        offset=_sums_by_code(share * offset, code),
-        score=_sums_by_code(share * inputs.y, code),
+        columns=means[:, :-2],
+        offset=means[:, -2],
+        score=means[:, -1],
     )
 
 
 def _sums_by_code(values: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """Rows (n, ...) added up per code: (codes, ...)."""
+    """Rows (n, p) added up per code: (codes, p)."""
     # A matrix with a 1 for each row adds in their order; `np.add.at` does so, slowly.
     n = len(code)
-    member = sparse.csr_array((np.ones(n), (code, np.arange(n))))
+    order = np.argsort(code, kind="stable")
+    ends = np.cumsum(np.bincount(code))
+    member = sparse.csr_array((np.ones(n), order, np.append(0, ends)))
     return np.asarray(member @ values)
 
 

@@ -216,6 +216,8 @@ class Gram:
 
     def total(self) -> Gram:
         """Return one block of all rows, called ""."""
+        if len(self.names) == 1:
+            return replace(self, names=("",))
         return self.regrouped([""] * len(self.names))
 
 
@@ -280,9 +282,7 @@ def _check_rows(
     weight = np.ones(n)
     if sample_weight is not None:
         weight = np.asarray(sample_weight, dtype=np.float64)
-    group_of_row = np.zeros(n)
-    if groups is not None:
-        group_of_row = np.asarray(groups)
+    group_of_row = np.zeros(n) if groups is None else np.asarray(groups)
     one_weight_each = weight.shape == (n,)
     one_group_each = group_of_row.shape == (n,)
     if not (one_weight_each and one_group_each):
@@ -292,8 +292,11 @@ def _check_rows(
         )
 
     # Names are of all rows; those of rows of weight 0 alone make no block.
-    codes, values = pd.factorize(group_of_row, use_na_sentinel=False)
-    names = [""] if groups is None else np.asarray(values).astype(str).tolist()
+    names = [""]
+    codes = np.zeros(n, dtype=np.intp)
+    if groups is not None:
+        codes, values = pd.factorize(group_of_row, use_na_sentinel=False)
+        names = np.asarray(values).astype(str).tolist()
     # Negative weights stay in, to be refused where rows are added.
     kept = weight != 0
     if kept.all():

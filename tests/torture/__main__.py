@@ -22,7 +22,6 @@ from torture.harness import (
     run_case,
     run_row,
     share_of,
-    work,
 )
 from torture.results import RESULTS, write_results
 
@@ -31,19 +30,6 @@ def main() -> int:
     """Run what the command line asks for; 1 when a case failed."""
     arguments = _parser().parse_args()
     write_in_memory()
-    if arguments.prepare:
-        row_class(arguments.row)(arguments.prepare, arguments.seed).prepare()
-        return 0
-    if arguments.worker:
-        numbers = [int(case) for case in arguments.cases.split(",")]
-        work(
-            arguments.row,
-            arguments.seed,
-            numbers,
-            shared=arguments.worker,
-            log=arguments.log,
-        )
-        return 0
     if arguments.case is not None:
         return _one_case(arguments.row, arguments.seed, arguments.case)
 
@@ -87,10 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--case", type=int, help="one case of the row, to repeat it")
     parser.add_argument("--share", action="store_true", help="what the tests run")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
-    # How the workers are called.
-    for name in ("--prepare", "--worker", "--log"):
-        parser.add_argument(name, type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--cases", help=argparse.SUPPRESS)
     return parser
 
 

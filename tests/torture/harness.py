@@ -2,7 +2,8 @@
 
 A row is a kind of fault; a case is one fault of that kind, which its number and the
 seed fix. Cases run in worker processes that are watched: one that dies or hangs is a
-failed case, and the others go on.
+failed case, and the others go on. All workers are forked from one process that has
+everything imported (`torture.imported`), as imports take longer than most cases.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 
@@ -150,11 +152,10 @@ def run_row(name: str, seed: int, cases: list[int], n_workers: int) -> Result:
         shared = Path(folder) / "shared"
         shared.mkdir()
         # In a process of its own: workers must not inherit threads or open files.
-        subprocess.run(
-            _command(name, seed, ["--prepare", str(shared)]),
-            check=True,
-            env=_environment(),
-        )
+        preparing = _started(_prepare, name, seed, shared)
+        preparing.join()
+        if preparing.exitcode:
+            raise RuntimeError(f"{name}: preparing it ended with {preparing.exitcode}")
         slices = [cases[k::n_workers] for k in range(n_workers)]
         workers = [
             _Worker(name, seed, part, Path(folder) / f"worker{k}", shared)
@@ -193,12 +194,12 @@ class _Worker:
 
     def is_busy(self, seconds: float) -> bool:
         """Take in what was done; whether there is more to do."""
-        ended = self._process.poll()
+        ended = self._process.exitcode
         for record in self._new_records():
             self.outcomes.append((self._left.pop(0), Outcome(**record)))
             self._since = time.monotonic()
         if not self._left:
-            self._process.wait()
+            self._process.join()
             return False
         if ended is not None:
             self._give_up(f"the worker ended with {ended}")
@@ -206,20 +207,13 @@ class _Worker:
             self._give_up(f"it hung for {seconds:g} s")
         return bool(self._left)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> BaseProcess:
         self._log = self._folder / f"log{len(self._left)}.jsonl"
         self._log.touch()
         self._n_read = 0
         self._since = time.monotonic()
-        numbers = ",".join(str(case) for case in self._left)
-        words = ["--worker", str(self._shared), "--cases", numbers]
-        words += ["--log", str(self._log)]
-        # What a worker that is killed leaves behind goes with the row's folder.
-        return subprocess.Popen(
-            _command(self._name, self._seed, words),
-            env={**_environment(), "TMPDIR": str(self._folder)},
-            cwd=self._folder,
-            start_new_session=True,
+        return _started(
+            _work, self._name, self._seed, self._left, self._shared, self._log
         )
 
     def _new_records(self) -> Iterator[dict[str, object]]:
@@ -236,8 +230,19 @@ class _Worker:
             self._process = self._start()
 
 
-def work(name: str, seed: int, cases: list[int], shared: Path, log: Path) -> None:
+def _prepare(name: str, seed: int, shared: Path) -> None:
+    """Make what all cases of a row need."""
+    row_class(name)(shared, seed).prepare()
+
+
+def _work(name: str, seed: int, cases: list[int], shared: Path, log: Path) -> None:
     """Run cases one after the other, and log what became of each."""
+    # A worker that hangs is killed with all that it has started.
+    os.setsid()
+    # What a worker that is killed leaves behind goes with the row's folder.
+    os.environ["TMPDIR"] = str(log.parent)
+    tempfile.tempdir = None
+    os.chdir(log.parent)
     row = row_class(name)(shared, seed)
     for case in cases:
         outcome = run_case(row, name, case)
@@ -257,18 +262,23 @@ def run_case(row: Row, name: str, case: int) -> Outcome:
             return Outcome("raised", words[:500])
 
 
-def _command(name: str, seed: int, words: list[str]) -> list[str]:
-    return [sys.executable, "-m", "torture", name, "--seed", str(seed), *words]
-
-
-def _environment() -> dict[str, str]:
+def _started(target: Callable[..., None], *arguments: object) -> BaseProcess:
+    """A process that calls a function, forked from the one with all imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torture.imported"])
+    process = context.Process(target=target, args=arguments)
+    # It counts for what is forked from, which the first start starts.
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
-    return {**os.environ, **one_thread, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+    given = {**one_thread, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+    with mock.patch.dict(os.environ, given):
+        process.start()
+    return process
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _kill_group(process: BaseProcess) -> None:
     """Kill a worker with all that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()

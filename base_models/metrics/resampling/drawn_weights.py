@@ -42,6 +42,29 @@ def as_counts(weights: np.ndarray) -> np.ndarray:
     return weights
 
 
+@dataclass(frozen=True)
+class EachOnce:
+    """The points as they are: a single resample that has each of n points once."""
+
+    n: int
+
+    def __len__(self) -> int:
+        return 1
+
+    @property
+    def clusters(self) -> None:
+        """Every point is by itself."""
+        return None
+
+    def of_points(self, rows: slice) -> np.ndarray:
+        """See `DrawnWeights`."""
+        return np.ones((1, self.n), dtype=np.int32)[rows]
+
+    def of_clusters(self, rows: slice) -> np.ndarray:
+        """See `DrawnWeights`."""
+        return self.of_points(rows)
+
+
 @dataclass(frozen=True, eq=False)
 class ClusterWeights:
     """Weights of whole clusters of points.

@@ -16,11 +16,13 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from base_models.metrics.resampling.drawn_weights import DrawnWeights
+from base_models.metrics.resampling.drawn_weights import DrawnWeights, EachOnce
 from base_models.metrics.resampling.rank_sums import SortedValues
 
 # Up to so many points all pairs are looked at: their signs take 16 MB.
 DIRECT_POINTS = 2048
+# For a single resample, sorting is faster from so many points on.
+_FEW_POINTS = 256
 # Up to so many clusters, the sums per pair of clusters are worth their making.
 MOST_CLUSTERS = 512
 # Sides of the grid of resamples, and most sides of that of clusters, of which there is
@@ -45,6 +47,8 @@ def pair_sums(
     """The sum over all ordered pairs in each resample, shape (resamples,)."""
     n = len(x.group)
     clusters = drawn.clusters
+    if isinstance(drawn, EachOnce) and n > _FEW_POINTS:
+        return np.array([_kendall_sum(x, y)])
     if clusters is None or clusters.max() + 1 == n:
         if n > DIRECT_POINTS:
             return _grid_sums(x, y, drawn)

@@ -29,6 +29,9 @@ def chart_settings() -> Any:
     lines = [line for _, line, _ in SERIES]
     return {
         "svg.fonttype": "none",
+        # Letters are measured in the font that comes with matplotlib, and looked for in
+        # no other; those of the page are another one.
+        "font.sans-serif": ["DejaVu Sans"],
         "svg.hashsalt": "stackedmos",
         "font.size": 9,
         "axes.titlesize": 10,

@@ -291,7 +291,7 @@ def _coefficients(
 
     problem = of_rows
     if rows.grouped:
-        problem = RidgeProblem.of(columns, no_offset, inputs, GROUP_WEIGHT)
+        problem = of_rows.with_group_means(GROUP_WEIGHT)
         path = RidgePath.of(problem.total)
     coef = problem.back @ path.coef(penalty)[0, :, 0]
     # At the columns' mean over the rows, which is 0; not that of rows and groups.

@@ -22,6 +22,7 @@ from base_models.metrics.evaluate import (
     Truth,
     evaluate,
     evaluate_mean,
+    evaluate_models,
     ktau,
     lcc,
     measure,
@@ -84,6 +85,25 @@ def test_metrics_are_those_of_scipy():
     assert ktau(x, y) == stats.kendalltau(x, y, variant="b").statistic
     assert lcc(x, y) == pytest.approx(np.corrcoef(x, y)[0, 1])
     assert mse(x, y) == pytest.approx(((x - y) ** 2).mean())
+
+
+@pytest.mark.parametrize("n_clips", [1, 2, 40, 600])
+def test_values_of_several_models_are_those_of_the_metrics(n_clips):
+    rng = np.random.default_rng(n_clips)
+    truth = np.round(rng.normal(3, 0.5, n_clips), 1)
+    noisy = np.round(truth + rng.normal(0, 0.5, n_clips), 1)
+    models = [noisy, truth, -truth, np.full(n_clips, 3.0)]
+    tables = evaluate_models(
+        truth[:, None],
+        [model[:, None] for model in models],
+        None,
+        aspects=["mi"],
+        n_bootstrap=0,
+    )
+    for model, table in zip(models, tables, strict=True):
+        found = table[table["level"] == "utterance"].set_index("metric")["value"]
+        expected = {name: metric(truth, model) for name, metric in METRICS.items()}
+        assert found.to_dict() == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize(

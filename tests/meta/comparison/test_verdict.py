@@ -14,7 +14,7 @@ from base_models.metrics.evaluate import LEVELS, METRICS
 from base_models.predictions import PredictionTable
 from meta.comparison import sign_flip as sign_flip_module
 from meta.comparison.compared_rows import ComparedRows
-from meta.comparison.sign_flip import sign_flip
+from meta.comparison.sign_flip import Exchanged, FlippedUnits, sign_flip
 from meta.comparison.verdict import best_bases, verdict
 from meta.comparison.verdict_text import BEST, CONSTANT, MEAN, limits, p_text
 from meta.multiple_tests import holm
@@ -333,6 +333,20 @@ def test_drawn_sign_flips_agree_with_all_of_them(monkeypatch):
     exact = judged(5, systems=10).table
     monkeypatch.setattr(sign_flip_module, "EXACT_UNITS", 5)
     np.testing.assert_allclose(judged(5, systems=10).table["p"], exact["p"], atol=0.03)
+
+
+@pytest.mark.parametrize(("systems", "cut"), [(3, 0), (3, 2), (9, 3), (20, 25)])
+def test_the_ends_of_many_simulated_tests_are_those_of_each(systems, cut):
+    rng = np.random.default_rng(systems)
+    units = FlippedUnits.of("system", np.arange(systems), 0)
+    # One system has nearly all clips, so that some exchanges exclude nothing.
+    sizes = np.append(1e10, np.ones(systems - 1))
+    balance = units.signs @ sizes / sizes.sum()
+    noise = rng.normal(size=(5, systems))
+    found = sign_flip_module._lower_ends(noise, units.signs, balance, cut=cut)
+    for end, differences in zip(found, noise @ units.signs.T, strict=True):
+        lows, _ = Exchanged(differences, balance).ends(differences[0])
+        assert end == pytest.approx(np.sort(lows)[cut])
 
 
 def test_what_cannot_be_compared_is_refused():
