@@ -8,13 +8,15 @@ from collections.abc import Sequence
 
 from base_models.devices import CPU, resolve_devices
 from base_models.processes.cores import n_cores
-from ensemble.engine import LOCAL, start_early
+from ensemble.engine import LOCAL, n_started_early, start_early
 from ensemble.training.training_setup import Compute
 
 # Bytes that are taken to be free where the system does not say, and bytes that a
 # training process needs besides its embeddings and encoders.
 _ASSUMED_FREE = 2**33
 _PROCESS_SIZE = 2**30
+# About what one takes that has imported all that it needs, and nothing else.
+_STARTED_SIZE = 2**28
 # What a process that trains a network imports.
 _IMPORTED = ("base_models.training.neural_mos", "ensemble.training.base_model_run")
 
@@ -40,6 +42,8 @@ def share_out(
     except (AttributeError, ValueError):
         free = _ASSUMED_FREE
     by_cores = n_cores() // threads
+    # Processes that wait for work are not counted twice.
+    free += n_started_early() * _STARTED_SIZE
     # Twice the size: batches are padded copies of the embeddings.
     by_memory = int(free // (2 * size + _PROCESS_SIZE))
     return max(1, min(n_runs, by_cores, by_memory))
