@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 LOCAL = "local"
 DASK = "dask"
 
-_starting: list[Generator[Any, None, None]] = []
-"""What local processes do that were started early; empty once they are awaited."""
+_starting: list[tuple[int, Generator[Any, None, None]]] = []
+"""How many local processes were started early, and what they do; empty once they are
+awaited."""
 
 
 def check_engine(name: str) -> str:
@@ -107,6 +108,7 @@ def spread(
             work, pieces, address, shared=shared, needs=needs or Needs()
         )
     elif jobs <= 1 or len(pieces) < 2:
+        end_unused()
         for piece in pieces:
             yield work(*piece)
     else:
@@ -139,7 +141,13 @@ def start_early(prepare: Callable[[], object], jobs: int, threads: int = 0) -> N
 
     with _processes(threads):
         parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator")
-        _starting.append(parallel(joblib.delayed(prepare)() for _ in range(jobs)))
+        prepared = parallel(joblib.delayed(prepare)() for _ in range(jobs))
+        _starting.append((jobs, prepared))
+
+
+def n_started_early() -> int:
+    """How many local processes were started early, and have no work yet."""
+    return sum(jobs for jobs, _ in _starting)
 
 
 def end_unused() -> None:
@@ -148,14 +156,16 @@ def end_unused() -> None:
         # joblib warns that nobody asked for their results.
         warnings.simplefilter("ignore")
         while _starting:
-            _starting.pop().close()
+            _, prepared = _starting.pop()
+            prepared.close()
 
 
 def _await_started() -> None:
     """Wait for processes that were started early: they do one thing at a time."""
     while _starting:
+        _, prepared = _starting.pop()
         # What they return is of no use.
-        for _ in _starting.pop():
+        for _ in prepared:
             pass
 
 

@@ -61,6 +61,7 @@ from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_t
 from base_models.clips.tables.scored_rows import without_unscored
 from base_models.clips.text_table import TextTable
 from base_models.errors import ClipError, UsageError, some
+from base_models.processes.garbage import collection_paused
 from base_models.scales import Ends, LabelScales
 
 
@@ -208,6 +209,7 @@ def read_clips(
     return rows.clips
 
 
+@collection_paused()
 def collect_clips(
     path: str | os.PathLike,
     aspects: Iterable[str] | None = None,

@@ -133,6 +133,8 @@ def embedded_by_all(filled: Sequence[FilledClips]) -> FilledClips:
     filled : FilledClips
         All other clips are set aside, each once, with the first reason.
     """
+    if len(filled) == 1:
+        return filled[0]
     kept_by_all = set(filled[0].kept)
     set_aside: dict[str, SetAside] = {}
     for one in filled:
@@ -199,7 +201,10 @@ def placeholder_for(needs_text: Sequence[bool]) -> str:
 
 
 def _items_by_clip(ids: list[str], cells: pd.Series) -> dict[str, str]:
-    items = [_text_or_blank(cell) for cell in cells.tolist()]
+    items = [
+        cell if isinstance(cell, str) else _text_or_blank(cell)
+        for cell in cells.tolist()
+    ]
     return dict(zip(ids, items, strict=True))
 
 

@@ -326,6 +326,11 @@ OPTIMIZERS: dict[
 ] = {"adamw": _adamw, "sgd": _sgd}
 
 
+def import_optimizers() -> None:
+    """Import what torch imports with the first optimizer: it takes over a second."""
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+
+
 @torch.no_grad()
 def _start_at_mean(
     model: Network,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 
 from base_models.devices import CPU, resolve_devices
 from base_models.processes.cores import n_cores
-from ensemble.engine import LOCAL, start_early
+from ensemble.engine import LOCAL, n_started_early, start_early
 from ensemble.training.training_setup import Compute
 
 # Bytes that are taken to be free where the system does not say, and bytes that a
 # training process needs besides its embeddings and encoders.
 _ASSUMED_FREE = 2**33
 _PROCESS_SIZE = 2**30
+# About what one takes that has imported all that it needs, and nothing else.
+_STARTED_SIZE = 2**28
+# What a process that trains a network imports.
+_IMPORTED = ("base_models.training.neural_mos", "ensemble.training.base_model_run")
 
 
 def share_out(
@@ -37,6 +42,8 @@ def share_out(
     except (AttributeError, ValueError):
         free = _ASSUMED_FREE
     by_cores = n_cores() // threads
+    # Processes that wait for work are not counted twice.
+    free += n_started_early() * _STARTED_SIZE
     # Twice the size: batches are padded copies of the embeddings.
     by_memory = int(free // (2 * size + _PROCESS_SIZE))
     return max(1, min(n_runs, by_cores, by_memory))
@@ -57,8 +64,11 @@ def start_processes(n_runs: int, compute: Compute) -> None:
 
 def _import_training() -> None:
     """Import what training imports, also what torch imports with an optimizer."""
-    import torch
+    for module in (
+        "base_models.training.neural_mos",
+        "ensemble.training.base_model_run",
+    ):
+        importlib.import_module(module)
+    from base_models.training.loop import import_optimizers
 
-    import ensemble.training.base_model_run  # noqa: F401
-
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    import_optimizers()

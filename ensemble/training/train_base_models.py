@@ -24,6 +24,7 @@ from base_models.errors import (
     some,
 )
 from base_models.precision import FLOAT32
+from base_models.processes.garbage import collection_paused
 from ensemble.cluster.needs import NeededEncoder, Needs
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import (
@@ -367,6 +368,7 @@ def _recordings(
     return recordings_of(audio, keys, workspace.fingerprints, track=track)
 
 
+@collection_paused()
 def _usable_clips(
     rated: RatedClips, filled: FilledClips, recordings: Recordings
 ) -> RatedClips:

@@ -13,6 +13,7 @@ from base_models.clips.segments.reference import segment_of
 from base_models.encoders.filling.known_keys import KnownKeys
 from base_models.errors import ClipError, raise_machine_fault
 from base_models.files import sha256
+from base_models.processes.garbage import collection_paused
 
 if TYPE_CHECKING:
     from base_models.encoders.base import Encoder
@@ -36,6 +37,7 @@ class Contents(NamedTuple):
     errors: dict[str, ClipError]
 
 
+@collection_paused()
 def distinct_contents(
     encoder: Encoder, items: Mapping[str, str], known: KnownKeys
 ) -> Contents:
