@@ -22,6 +22,9 @@ from base_models.bins import ScoreBins
 # any mass favours none of them.
 MASS_FLOOR = 1e-12
 
+# Clips whose differences are held at once.
+_CLIPS_AT_ONCE = 4096
+
 # Pull towards equal weights, in units of the mean squared residual of a model.
 _TIE_PULL = 1e-9
 
@@ -173,18 +176,26 @@ def crps_weights(
     (Gneiting and Raftery 2007, Eq. 20). For a truth between two centres, the placed
     truth changes the score by a term that no weight changes.
     """
-    shares = _shares(len(distributions), sample_weight)
+    n_clips, n_models, _ = distributions.shape
+    shares = _shares(n_clips, sample_weight)
     placed_truth = bins.split(y)
-    cumulative_truth = np.cumsum(placed_truth, axis=1)
-    cumulative = np.cumsum(distributions, axis=2)
-    differences = cumulative - cumulative_truth[:, None]
 
-    # Least squares with one row per clip and bin, one column per model.
-    n_models = differences.shape[1]
-    by_bin = differences.transpose(0, 2, 1)
-    residuals = by_bin.reshape(-1, n_models)
-    bin_shares = np.repeat(shares, bins.count)
-    triangle = _triangle(np.sqrt(bins.width) * residuals, bin_shares)
+    # A block of clips at a time, since differences take several times the memory of
+    # the distributions.
+    triangle = np.empty((0, n_models))
+    for start in range(0, n_clips, _CLIPS_AT_ONCE):
+        block = slice(start, start + _CLIPS_AT_ONCE)
+        cumulative_truth = np.cumsum(placed_truth[block], axis=1)
+        cumulative = np.cumsum(distributions[block], axis=2)
+        differences = cumulative - cumulative_truth[:, None]
+
+        # Least squares with one row per clip and bin, one column per model.
+        by_bin = differences.transpose(0, 2, 1)
+        residuals = by_bin.reshape(-1, n_models)
+        bin_shares = np.repeat(shares[block], bins.count)
+        rows = _weighted(np.sqrt(bins.width) * residuals, bin_shares)
+        triangle = _factor(np.concatenate([triangle, rows]))
+
     weights = _weights_of_least_norm(triangle)
     return weights, _optimality_gap(triangle, weights)
 
@@ -301,10 +312,17 @@ def _triangle(columns: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
     A factor keeps the digits that the product E'E would lose.
     """
+    return _factor(_weighted(columns, shares))
+
+
+def _weighted(columns: np.ndarray, shares: np.ndarray) -> np.ndarray:
     root_shares = np.sqrt(shares)
-    weighted = root_shares[:, None] * columns
+    return root_shares[:, None] * columns
+
+
+def _factor(rows: np.ndarray) -> np.ndarray:
     # numpy's types do not know that mode="r" returns the array alone.
-    return np.asarray(np.linalg.qr(weighted, mode="r"))
+    return np.asarray(np.linalg.qr(rows, mode="r"))
 
 
 def _weights_of_least_norm(triangle: np.ndarray) -> np.ndarray:

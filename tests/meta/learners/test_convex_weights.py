@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base_models.bins import ScoreBins
+from meta.learners import convex_weights
 from meta.learners.convex_weights import (
     crps_weights,
     greedy_weights,
@@ -69,6 +70,18 @@ def test_weights_are_convex_and_their_gap_is_closed_for_any_shape(seed, count, n
         assert (weights >= 0).all()
         assert weights.sum() == pytest.approx(1, abs=1e-12)
         assert 0 <= gap < 1e-8
+
+
+def test_many_clips_have_the_weights_of_all_at_once(monkeypatch):
+    scores, y = models(noise=(0.5, 0.6, 0.8))
+    p = np.stack([BINS.soften(s, 0.35) for s in scores.T], axis=1)
+    importance = np.linspace(1, 2, len(y))
+    weights, gap = crps_weights(p, BINS, y, importance)
+    # The last block is smaller than the others.
+    monkeypatch.setattr(convex_weights, "_CLIPS_AT_ONCE", 7)
+    in_blocks, gap_in_blocks = crps_weights(p, BINS, y, importance)
+    np.testing.assert_allclose(in_blocks, weights, atol=1e-12)
+    assert gap_in_blocks == pytest.approx(gap, abs=1e-12)
 
 
 def test_the_gap_bounds_what_other_weights_gain():
