@@ -64,10 +64,7 @@ def start_processes(n_runs: int, compute: Compute) -> None:
 
 def _import_training() -> None:
     """Import what training imports, also what torch imports with an optimizer."""
-    for module in (
-        "base_models.training.neural_mos",
-        "ensemble.training.base_model_run",
-    ):
+    for module in _IMPORTED:
         importlib.import_module(module)
     from base_models.training.loop import import_optimizers
 
