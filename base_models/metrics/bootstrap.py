@@ -422,9 +422,11 @@ def _metrics_from_sums(
     metrics = {"mse": mean_squared_error}
     for metric, (cross, square_x, square_y) in sums_of_metric.items():
         # 1 stands in where there is no correlation, so as not to divide by 0.
-        scale_x = np.sqrt(np.where(defined, square_x, 1))
-        scale_y = np.sqrt(np.where(defined, square_y, 1))
-        scale = scale_x * scale_y
+        square_x = np.where(defined, square_x, 1)
+        square_y = np.where(defined, square_y, 1)
+        scale = np.sqrt(square_x) * np.sqrt(square_y)
+        # The product of two roots is off by a digit, and equal ranks correlate to 1.
+        scale = np.where(square_x == square_y, square_x, scale)
 
         # The scale of values may underflow to 0 although the values differ; rounding
         # may put a correlation just beyond 1.
