@@ -11,6 +11,7 @@ threads, and a worker of a cluster first proves that it has what this machine ha
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import warnings
@@ -183,7 +184,7 @@ def _processes(threads: int) -> Iterator[None]:
         with joblib.parallel_config(
             backend="loky",
             inner_max_num_threads=threads or None,
-            initializer=end_with_parent,
+            initializer=_begin,
             initargs=(os.getpid(),),
         ):
             yield
@@ -192,3 +193,10 @@ def _processes(threads: int) -> Iterator[None]:
             "A worker process was killed, most likely for memory. Finished runs are "
             "kept; run the same command with fewer --jobs."
         ) from error
+
+
+def _begin(parent: int) -> None:
+    """The first thing that a worker process does."""
+    end_with_parent(parent)
+    # Registered first, called last: taking libraries apart takes Python a second.
+    atexit.register(os._exit, 0)

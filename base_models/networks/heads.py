@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from base_models.networks.dropout import Dropout
+
 
 def mlp_head(
     dim: int,
@@ -47,7 +49,7 @@ def mlp_head(
         is_first = number == 0
         is_last = number == len(hidden) - 1
         if is_first or (is_last and drop_last):
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
         width = next_width
 
     layers.append(_output(width, outputs, shared_weight))

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from base_models.networks.dropout import Attention, Dropout, TransformerLayer
+
 SCAN_BUDGET = 2**26
 """States (clips x frames x channels x state size) that one Mamba scan holds at a time:
 a few copies of 256 MB."""
@@ -38,14 +40,8 @@ class TemporalTransformer(nn.Module):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.layer = nn.TransformerEncoderLayer(
-            d_model=dim,
-            nhead=heads,
-            dim_feedforward=2 * dim,
-            dropout=dropout,
-            batch_first=True,
-        )
+        self.dropout = Dropout(dropout)
+        self.layer = TransformerLayer(dim, heads, dropout)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         return self.layer(self.dropout(frames), src_key_padding_mask=~mask)
@@ -72,7 +68,7 @@ class TemporalBiLSTM(nn.Module):
 
     def __init__(self, dim: int, dropout: float = 0.3) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.ahead = nn.LSTM(dim, dim // 2, batch_first=True)
         self.back = nn.LSTM(dim, dim // 2, batch_first=True)
 
@@ -130,7 +126,7 @@ class TemporalMamba(nn.Module):
         kernel_log = logging.getLogger("transformers.integrations.hub_kernels")
         kernel_log.addFilter(_is_not_about_kernels)
 
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.RMSNorm(dim, eps=1e-5)
         config = MambaConfig(
             vocab_size=1,
@@ -252,9 +248,7 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.audio = nn.Linear(audio_dim, text_dim)
         self.text = nn.Linear(text_dim, text_dim)
-        self.attention = nn.MultiheadAttention(
-            text_dim, heads, dropout=dropout, batch_first=True
-        )
+        self.attention = Attention(text_dim, heads, dropout)
         self.norm = nn.LayerNorm(text_dim)
 
     def forward(
