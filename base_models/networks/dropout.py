@@ -67,6 +67,7 @@ class Attention(nn.MultiheadAttention):
         value: Tensor,
         key_padding_mask: Tensor | None = None,
         need_weights: bool = True,
+        *others: Any,
         **options: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Attend, see `torch.nn.MultiheadAttention`.
@@ -74,14 +75,10 @@ class Attention(nn.MultiheadAttention):
         Shape: query (B, T', D), key and value (B, T, D) → (B, T', D)
         """
         is_drawn = self.training and self.dropout > 0 and query.device.type == "cpu"
-        if need_weights or not is_drawn:
+        is_masked = bool(others) or options.get("attn_mask") is not None
+        if need_weights or is_masked or key is not value or not is_drawn:
             attended: tuple[Tensor, Tensor | None] = super().forward(
-                query,
-                key,
-                value,
-                key_padding_mask=key_padding_mask,
-                need_weights=need_weights,
-                **options,
+                query, key, value, key_padding_mask, need_weights, *others, **options
             )
             return attended
 
