@@ -15,6 +15,9 @@ write_in_memory()
 # Fixtures are found by their names here.
 __all__ = ["chromium", "decoded_here", "open_page", "tiny_encoders"]
 
+# It imports what takes long, for processes that are to be forked.
+collect_ignore = ["torture/imported.py"]
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Tests are of the CPU, also where there is a GPU; `make gpu` is for that.

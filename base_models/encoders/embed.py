@@ -201,10 +201,7 @@ def placeholder_for(needs_text: Sequence[bool]) -> str:
 
 
 def _items_by_clip(ids: list[str], cells: pd.Series) -> dict[str, str]:
-    items = [
-        cell if isinstance(cell, str) else _text_or_blank(cell)
-        for cell in cells.tolist()
-    ]
+    items = [_text_or_blank(cell) for cell in cells.tolist()]
     return dict(zip(ids, items, strict=True))
 
 

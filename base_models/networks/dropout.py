@@ -24,6 +24,10 @@ class Dropout(nn.Dropout):
     """`torch.nn.Dropout` with a probability that is a multiple of 2^-16 on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Drop numbers and scale the others, in training alone.
+
+        Shape: any → the same
+        """
         if not self.training or x.device.type != "cpu" or self.p in (0, 1):
             return super().forward(x)
 

@@ -262,11 +262,13 @@ def _main(argv: Sequence[str] | None = None) -> int:
 def _start_processes(options: Namespace, workspace: Workspace) -> None:
     """Start the processes that will train on the demo corpus."""
     from ensemble.training.processes import start_processes
+    from ensemble.training.training_setup import fewest_models
 
     # It takes a while to write, and nothing can be wrong with it. Other clips are
     # looked at first.
     if options.data is None and not options.shard and not workspace.has(BASE_MODELS):
-        start_processes(_fewest_models(options), _compute(options))
+        n_runs = fewest_models(options.models, options.seeds)
+        start_processes(n_runs, _compute(options))
 
 
 def _fit(options: Namespace, setup: TrainingSetup, workspace: Workspace) -> int:
@@ -330,13 +332,15 @@ def _to_json(plan: TrainingPlan, result: TrainedRuns) -> dict[str, Any]:
 
 def _check_options(options: Namespace) -> None:
     """Refuse a wrong name or number before anything is written."""
+    from ensemble.training.training_setup import fewest_models
+
     require("torch")
     if options.data == "":
         raise UsageError(
             "--data is empty; name a folder or table, or leave the option out for the "
             "demo corpus."
         )
-    _fewest_models(options)
+    fewest_models(options.models, options.seeds)
     folds = _folds(options)
     is_negative = options.jobs < 0 or folds < 0
     if is_negative or folds == 1 or options.threads < 1:
@@ -347,16 +351,6 @@ def _check_options(options: Namespace) -> None:
         )
     one_of(options.store_dtype, STORE_DTYPES, "--store-dtype")
     check_embedding_shard(options)
-
-
-def _fewest_models(options: Namespace) -> int:
-    """How many models there are at least, whatever the clips; refuses wrong names."""
-    from ensemble.training.encoder_choice import EncoderChoice
-    from ensemble.training.model_sets import expand_sets
-    from ensemble.training.training_setup import plan_models
-
-    words, _ = expand_sets(options.models, EncoderChoice(), with_text=False)
-    return len(plan_models(words, options.seeds))
 
 
 def _choose_setup(options: Namespace) -> TrainingSetup:

@@ -23,6 +23,7 @@ from ensemble.training.model_sets import (
     PAPER_MODELS,
     PAPER_MODELS_WITHOUT_TEXT,
     SMALL,
+    expand_sets,
 )
 
 AS_PUBLISHED = "paper"
@@ -290,3 +291,19 @@ def plan_models(
             "with its count."
         )
     return plan
+
+
+def fewest_models(models: Sequence[str] | None, seeds: int) -> int:
+    """How many base models the words ask for at least, whatever the clips.
+
+    Parameters
+    ----------
+    models, seeds : see `plan_models`; names of sets are words, too
+
+    Raises
+    ------
+    UsageError
+        As `plan_models` and `ensemble.training.model_sets.expand_sets` do.
+    """
+    words, _ = expand_sets(models, EncoderChoice(), with_text=False)
+    return len(plan_models(words, seeds))

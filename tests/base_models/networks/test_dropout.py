@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from base_models.networks import dropout as dropout_module
 from base_models.networks.dropout import Attention, Dropout, TransformerLayer
@@ -91,10 +90,8 @@ def test_attention_that_drops_nothing_is_that_of_torch(itself, mask, nothing_dro
     assert weights is None
     # What is not dropped is scaled.
     scale = 4 / 3
-    undone = (
-        F.linear((found - attention.out_proj.bias) / scale, torch.eye(DIM))
-        + attention.out_proj.bias
-    )
+    bias = attention.out_proj.bias
+    undone = (found - bias) / scale + bias
     torch.testing.assert_close(undone, expected, rtol=1e-5, atol=1e-6)
 
     aim = tensors(*expected.shape, seed=2)
