@@ -18,6 +18,7 @@ from base_models.errors import UsageError, one_of
 from base_models.mono_rules import MONO_RULES
 from base_models.optional_libraries import require
 from base_models.pooled_config import PooledConfig
+from base_models.precision import PRECISIONS
 from base_models.scales import LabelScales
 from ensemble.cli.shared.clip_tables.rating_options import (
     add_rating_options,
@@ -350,6 +351,7 @@ def _check_options(options: Namespace) -> None:
             f"--threads {options.threads}."
         )
     one_of(options.store_dtype, STORE_DTYPES, "--store-dtype")
+    one_of(options.precision, PRECISIONS, "--precision")
     check_embedding_shard(options)
 
 

@@ -157,7 +157,7 @@ OPTIONS = {
     ),
     "precision to train in": (
         lambda p: p.fit_base(p.tree, "--precision", "fp8"),
-        "Unknown precision 'fp8'. Known: auto, float32, bfloat16, tf32",
+        "Unknown --precision 'fp8'. Known: auto, float32, bfloat16, tf32",
     ),
     "precision to score in": (
         lambda p: p.predict(p.wav, "--prompt", "x", "--precision", "fp8"),
