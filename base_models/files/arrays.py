@@ -28,11 +28,13 @@ else:
     pq = LazyLibrary("pyarrow.parquet")
 
 
-def write_tensors(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays as safetensors, atomically."""
+def write_tensors(
+    path: Path | str, arrays: Mapping[str, np.ndarray], *, durable: bool = True
+) -> None:
+    """Write named arrays as safetensors, as `atomic_write` does."""
     # safetensors expects row-major arrays.
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    atomic_write(path, safetensors_numpy.save(contiguous))
+    atomic_write(path, safetensors_numpy.save(contiguous), durable=durable)
 
 
 def parse_parquet(data: bytes) -> pa.Table:

@@ -1,7 +1,8 @@
 """Files that are either whole or absent.
 
 A write that is interrupted leaves the previous file in place: bytes go to a temporary
-sibling, are flushed to disk, then renamed over the target.
+sibling, are flushed to disk where they must outlast a power cut, then renamed over the
+target.
 """
 
 from __future__ import annotations
@@ -16,8 +17,17 @@ from base_models.files.json_values import to_json
 from base_models.files.temporaries import sweep_once, temporary_sibling
 
 
-def atomic_write(path: Path | str, data: bytes) -> None:
+def atomic_write(path: Path | str, data: bytes, *, durable: bool = True) -> None:
     """Write `data` so that any reader, at any moment, sees the old bytes or the new.
+
+    Parameters
+    ----------
+    path : path-like
+    data : bytes
+    durable : bool
+        Whether that is so after a power cut, too, which takes a disk some milliseconds.
+        Many small files that are verified when they are read, and quickly made again,
+        can do without.
 
     Raises
     ------
@@ -33,12 +43,13 @@ def atomic_write(path: Path | str, data: bytes) -> None:
         sweep_once(path.parent.absolute())
         with partial.open("xb") as file:
             file.write(data)
-
-            # Without this a power cut may leave the new name on missing data.
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                # Without this a power cut may leave the new name on missing data.
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(partial, path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
         raise_machine_fault(error, path, n_bytes=len(data))
         # Of what is flushed the system names no file, and of the rest the hidden one.

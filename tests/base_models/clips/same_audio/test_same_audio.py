@@ -1,5 +1,6 @@
 """One recording is recognised whatever was done to its file, and no other clip is."""
 
+import os
 from itertools import combinations
 from pathlib import Path
 
@@ -172,9 +173,22 @@ def test_fingerprints_are_read_once_and_damaged_ones_again(
     entry.write_bytes(data)
     store.read(audio)
     assert len(read) == 1
-    entry.write_bytes(b"")
-    assert set(store.read(audio)) == set(audio)
-    assert len(read) == 2
+    # As a power cut may leave them: they are not flushed to the disk.
+    whole = entry.read_bytes()
+    for number, spoilt in enumerate((b"", bytes(len(whole)), whole[:-1_000]), start=2):
+        entry.write_bytes(spoilt)
+        assert set(store.read(audio)) == set(audio)
+        assert len(read) == number
+
+
+def test_a_fingerprint_does_not_wait_for_the_disk(files, tmp_path, monkeypatch):
+    def wait(handle):
+        raise AssertionError("flushed to the disk")
+
+    monkeypatch.setattr(os, "fsync", wait)
+    store = FingerprintStore(tmp_path / "prints")
+    assert set(store.read({"clip": str(files[0])})) == {"clip"}
+    assert len(list((tmp_path / "prints").rglob("*.safetensors"))) == 1
 
 
 def test_recordings_without_sound_below_2_khz_are_not_one_for_their_clicks():
