@@ -99,22 +99,25 @@ def train_network(
     UsageError
         when the device has no memory for a batch.
     """
-    train = functools.partial(
-        _train_on_device,
-        model,
-        criterion,
-        config=config,
-        seed=seed,
-        device=device,
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-    )
+
+    def train(clips: TrainingClips) -> list[Record]:
+        """Train on clips that lie where they are read."""
+        run = _prepared_run(
+            model,
+            criterion,
+            replace(task, clips=clips),
+            config=config,
+            seed=seed,
+            device=device,
+        )
+        return _run_epochs(run, checkpoint, on_epoch)
+
     with naming_full_memory(device, config.batch_size):
         clips = clips_on(task.clips, device, often=True)
         if isinstance(clips, ResidentClips):
             start = _copy_weights(model)
             try:
-                return train(replace(task, clips=clips))
+                return train(clips)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -127,10 +130,10 @@ def train_network(
                 device,
             )
             model.load_state_dict(start)
-        return train(replace(task, clips=clips))
+        return train(clips)
 
 
-def _train_on_device(
+def _prepared_run(
     model: Network,
     criterion: Criterion,
     task: TrainingTask,
@@ -138,16 +141,14 @@ def _train_on_device(
     config: BaseConfig,
     seed: int,
     device: torch.device,
-    checkpoint: CheckpointFile | None,
-    on_epoch: EpochCallback | None,
-) -> list[Record]:
-    """Train as `train_network` does, on clips that lie where they are read."""
+) -> Run:
+    """Put on the device what stays the same through all epochs."""
     # Before the optimizer is built: it keeps references to the parameters.
     model.to(device)
     if config.start_at_mean:
         _start_at_mean(model, criterion, task)
     targets = Targets.of(task, criterion)
-    run = Run(
+    return Run(
         model=model,
         criterion=criterion,
         task=task,
@@ -161,7 +162,6 @@ def _train_on_device(
             model, task.clips, task.train, size=config.batch_size
         ),
     )
-    return _run_epochs(run, checkpoint, on_epoch)
 
 
 def _run_epochs(
