@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from base_models.encoders.numerics.lowered import lower_layers
+from base_models.encoders.numerics.lowered import lower_layers, round_layers
 from base_models.encoders.numerics.parity import proven_parity
 from base_models.encoders.numerics.winograd import use_winograd
 from base_models.precision import AUTO, BFLOAT16, FLOAT32, TF32
@@ -34,14 +34,16 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
     if precision == AUTO:
         precision = BFLOAT16 if proven_parity(encoder).passes else FLOAT32
     if precision == BFLOAT16:
-        if not has_bfloat16(encoder.device):
+        if has_bfloat16(encoder.device):
+            lower_layers(encoder.module)
+        else:
             log.warning(
-                "%s has no instructions for bfloat16: the encoder '%s' gives the same "
-                "embeddings as elsewhere, but slower than in float32.",
+                "%s has no instructions for bfloat16: the encoder '%s' rounds as they "
+                "do, and is no faster than in float32.",
                 encoder.device,
                 encoder.name,
             )
-        lower_layers(encoder.module)
+            round_layers(encoder.module)
     # Other devices have kernels of their own for it.
     elif encoder.device == "cpu":
         use_winograd(encoder.module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 
 import numpy as np
@@ -16,7 +17,7 @@ import base_models.encoders as encoders_module
 from base_models.encoders import ENCODERS, load_encoder, state_digest
 from base_models.encoders.conformance import check_encoder
 from base_models.encoders.numerics import choice, parity
-from base_models.encoders.numerics.lowered import lower_layers
+from base_models.encoders.numerics.lowered import lower_layers, round_layers
 from base_models.encoders.numerics.parity import Parity, measure_parity
 from base_models.errors import UsageError
 
@@ -85,7 +86,7 @@ def test_an_encoder_in_bfloat16_keeps_every_rule_of_encoders(
     assert [it for it in problems if "a batch changes" not in it] == []
 
 
-def test_only_convolutions_and_linear_layers_are_lowered(load):
+def test_only_convolutions_and_linear_layers_are_lowered(load, with_bfloat16):
     module = load("muq", "bfloat16").module
     types = {
         type(part): {tensor.dtype for tensor in part.parameters(recurse=False)}
@@ -97,7 +98,7 @@ def test_only_convolutions_and_linear_layers_are_lowered(load):
     assert {buffer.dtype for buffer in module.spectrogram.buffers()} == {torch.float32}
 
 
-def test_a_layer_that_reads_samples_stays_in_float32(load):
+def test_a_layer_that_reads_samples_stays_in_float32(load, with_bfloat16):
     first, second = load(
         "wav2vec2", "bfloat16"
     ).module.transformer.feature_extractor.conv_layers[:2]
@@ -113,6 +114,48 @@ def test_layers_of_other_classes_are_left_alone():
     lower_layers(network)
     assert network[0].weight.dtype == torch.float32
     assert network[1].weight.dtype == torch.bfloat16
+
+
+LAYERS = {
+    "linear": (nn.Linear(192, 96), (2, 30, 192)),
+    "along time": (nn.Conv1d(64, 32, 3), (2, 64, 50)),
+    "in strides": (nn.Conv2d(16, 24, 3, stride=2), (2, 16, 20, 24)),
+    "by tiles": (nn.Conv2d(128, 128, 3, padding=1), (1, 128, 18, 22)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_rounding_in_float32_gives_what_bfloat16_gives(name):
+    layer, shape = LAYERS[name]
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    native = nn.Sequential(copy.deepcopy(layer))
+    rounded = nn.Sequential(copy.deepcopy(layer))
+    lower_layers(native)
+    round_layers(rounded)
+    with torch.inference_mode():
+        expected = native(inputs)
+        ours = rounded(inputs)
+    assert {tensor.dtype for tensor in rounded.parameters()} <= {torch.float32}
+    # Sums in another order, of which a few are rounded the other way: by one digit, or
+    # by more where most of a sum is taken away again.
+    assert ours.dtype == torch.float32
+    assert (ours != expected).float().mean() < 0.01
+    assert (ours - expected).abs().max() < 0.02
+    assert (ours - expected).norm() < 5e-4 * expected.norm()
+
+
+@pytest.mark.parametrize("name", LOWERED)
+def test_a_processor_without_bfloat16_is_nearer_to_it_than_float32_is(
+    name, load, clip, with_bfloat16, monkeypatch
+):
+    exact = embedded(load(name), clip)
+    native = embedded(load(name, "bfloat16"), clip)
+    monkeypatch.setattr(choice, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(encoders_module, "_loaded", {})
+    encoder = load(name, "bfloat16")
+    rounded = embedded(encoder, clip)
+    assert encoder.signature.endswith("-bf16")
+    assert np.linalg.norm(rounded - native) < 0.3 * np.linalg.norm(exact - native)
 
 
 # what they are called
