@@ -11,28 +11,39 @@ python_functions="bench_*" FILE
 from __future__ import annotations
 
 import copy
+import functools
+import json
 import time
 
 import numpy as np
 import pytest
 import torch
-from builders import clip_table, music, tunes
+from builders import music
+from safetensors.torch import save_file
 from scipy.stats import spearmanr
 from timing import timed
-from tiny_encoders import WRITERS
 from torch import nn
 
+from base_models.clips.demo.corpus import write_demo
+from base_models.clips.read_clips import read_clips
 from base_models.encoders import ENCODERS, load_encoder
-from base_models.encoders.full_size import FULL_SIZE
+from base_models.encoders.full_size import FULL_SIZE, MUQ
 from base_models.encoders.numerics.folding import fix_weights
 from base_models.encoders.numerics.lowered import lower_layers, round_layers
 from base_models.encoders.numerics.winograd import use_winograd
 from base_models.pooled.pooled_mos import PooledMOS
 from base_models.precision.names import has_bfloat16
+from base_models.training.neural_mos import NeuralMOS
 
 SECONDS = 4
 PROMPT_TOKENS = 32
 ATTENDING = ["mert", "wav2vec2", "whisper", "roberta", "qwen3"]
+HEADS = {
+    "pooled_ridge": PooledMOS,
+    "dora": functools.partial(
+        NeuralMOS, settings={"max_epochs": 10, "learning_rate": 5e-4}
+    ),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -125,30 +136,56 @@ def bench_others_of_full_size(name):
     print_lowered(name, module, inputs, expected=expected, seconds=of_library)
 
 
-@pytest.mark.parametrize("name", ["muq", "wav2vec2"])
-def bench_scores_of_a_head_in_bfloat16(name, tmp_path):
-    """A head that was trained in float32, on embeddings in both precisions."""
-    n = 60
-    sounds = tunes(n, 1.0)
-    labels = np.array([np.abs(sound).mean() for sound in sounds])
-    labels = 1.2 + 3.6 * (labels.argsort().argsort() / n)
-    clips = clip_table(tmp_path, sounds, mi=labels)
-    WRITERS[name](tmp_path / name)
+@pytest.fixture(scope="module")
+def muq_folder(tmp_path_factory):
+    """A folder of weights of MuQ at its published size."""
+    folder = tmp_path_factory.mktemp("muq")
+    (folder / "config.json").write_text(json.dumps(MUQ))
+    weights = full_size("muq").weighted_parts.state_dict()
+    save_file(weights, folder / "model.safetensors")
+    return folder
 
-    word = f"{name}={tmp_path / name}"
-    model = PooledMOS("pooled_ridge", audio_encoder=word, device="cpu", store=None)
-    half = n // 2
-    model.fit(clips[:half], clips[["mi"]][:half])
-    scores = {"float32": model.predict(clips[half:])}
-    model.encoders_["audio"] |= {
-        "precision": "bfloat16",
-        "signature": load_encoder(word, precision="bfloat16").signature,
-    }
-    scores["bfloat16"] = model.predict(clips[half:])
 
-    moved = np.abs(scores["bfloat16"] - scores["float32"]).max()
-    agreement = spearmanr(scores["float32"], scores["bfloat16"]).statistic
-    print(
-        f"\nhead on a tiny {name}: scores move by at most {moved:.4f}, rank agreement "
-        f"with itself {agreement:.5f} ({half} clips)"
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.mark.parametrize("preset", HEADS)
+def bench_scores_of_a_head_in_bfloat16(preset, muq_folder, store, tmp_path):
+    """A head that was trained in float32, on embeddings in both precisions.
+
+    Of the demo corpus; the text encoder has its published weights.
+    """
+    demo = read_clips(write_demo(tmp_path / "demo"))
+    clips = dict(list(demo.groupby("split")))
+    words = {"audio": f"muq={muq_folder}", "text": "minilm"}
+    model = HEADS[preset](
+        preset,
+        audio_encoder=words["audio"],
+        text_encoder=words["text"],
+        device="cpu",
+        precision="float32",
+        store=store,
     )
+    model.fit(clips["train"], clips["train"][["mi", "ta"]])
+    exact = model.predict(clips["test"])
+
+    model.set_params(precision="auto")
+    for kind, word in words.items():
+        lowered = load_encoder(word, precision="bfloat16")
+        model.encoders_[kind] |= {
+            "precision": "bfloat16",
+            "signature": lowered.signature,
+        }
+    rounded = model.predict(clips["test"])
+    moved = np.abs(rounded - exact)
+
+    print()
+    for column, aspect in enumerate(("mi", "ta")):
+        agreement = spearmanr(exact[:, column], rounded[:, column]).statistic
+        print(
+            f"{preset} on MuQ, {aspect}: scores move by {moved[:, column].max():.4f} "
+            f"at most and by {moved[:, column].mean():.4f} in the mean, rank agreement "
+            f"with itself {agreement:.5f} ({len(exact)} clips)"
+        )
