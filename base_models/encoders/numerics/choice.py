@@ -44,8 +44,7 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
                 encoder.name,
             )
             round_layers(encoder.module)
-    # Other devices have kernels of their own for it.
-    elif encoder.device == "cpu":
+    else:
         use_winograd(encoder.module)
     return replace(encoder, precision=precision)
 

@@ -124,7 +124,10 @@ class WinogradConv2d(nn.Module):
 
 
 def use_winograd(module: nn.Module) -> None:
-    """Replace the convolutions of a network that are quicker by tiles, in place."""
+    """Replace the convolutions of a network that are quicker by tiles, in place.
+
+    Devices other than a CPU have kernels of their own for it: nothing is replaced.
+    """
     for name, part in list(module.named_children()):
         if can_replace(part):
             setattr(module, name, WinogradConv2d(part))
@@ -136,6 +139,7 @@ def can_replace(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a layer is a convolution that `WinogradConv2d` computes, and quicker."""
     return (
         type(layer) is nn.Conv2d
+        and layer.weight.device.type == "cpu"
         and layer.kernel_size == (3, 3)
         and layer.stride == layer.padding == layer.dilation == (1, 1)
         and layer.padding_mode == "zeros"
