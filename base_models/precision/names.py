@@ -56,7 +56,7 @@ def precision_of(kind: str, asked: str | Mapping[str, str]) -> str:
 def check_precision(precision: str, device: str) -> None:
     """Check that `precision` is one of `PRECISIONS` which `device` can compute in.
 
-    Every device has bfloat16; one without instructions for it rounds, and gains nothing.
+    Every device has bfloat16; one without instructions for it is no faster in it.
 
     Raises
     ------
