@@ -78,26 +78,36 @@ class Attention(nn.MultiheadAttention):
 
         Shape: query (B, T', D), key and value (B, T, D) → (B, T', D)
         """
-        is_drawn = self.training and self.dropout > 0 and query.device.type == "cpu"
         is_masked = bool(others) or options.get("attn_mask") is not None
-        if need_weights or is_masked or key is not value or not is_drawn:
+        is_other = need_weights or is_masked or key is not value
+        if is_other or query.device.type != "cpu":
             attended: tuple[Tensor, Tensor | None] = super().forward(
                 query, key, value, key_padding_mask, need_weights, *others, **options
             )
             return attended
 
         queries, keys, values = self._projected(query, key)
-        scores = (queries * self.head_dim**-0.5) @ keys.transpose(-2, -1)
+        mask = None
         if key_padding_mask is not None:
-            # torch's layers turn True at padding into minus infinity that is added.
-            if key_padding_mask.dtype == torch.bool:
-                of_keys = torch.zeros_like(key_padding_mask, dtype=scores.dtype)
-                key_padding_mask = of_keys.masked_fill(key_padding_mask, -torch.inf)
-            scores = scores + key_padding_mask[:, None, None, :]
+            mask = _as_numbers(key_padding_mask, query.dtype)[:, None, None, :]
+        if not self.training or not self.dropout:
+            # As torch does, but without importing sympy for a check of the shapes: that
+            # is a tenth of the time in which a clip is scored.
+            by_head = F.scaled_dot_product_attention(queries, keys, values, mask)
+            return self._joined(by_head), None
 
+        scores = (queries * self.head_dim**-0.5) @ keys.transpose(-2, -1)
+        if mask is not None:
+            scores = scores + mask
         weights = self.drop(scores.softmax(-1))
-        by_head = weights @ values
-        return self.out_proj(by_head.transpose(1, 2).flatten(2)), None
+        return self._joined(weights @ values), None
+
+    def _joined(self, by_head: Tensor) -> Tensor:
+        """What all heads have attended to, projected.
+
+        Shape: (B, heads, T', D / heads) → (B, T', D)
+        """
+        return self.out_proj(by_head.transpose(1, 2).flatten(2))
 
     def _projected(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values by head.
@@ -118,6 +128,17 @@ class Attention(nn.MultiheadAttention):
             for part in parts
         )
         return queries, keys, values
+
+
+def _as_numbers(key_padding_mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask that is True at padding, as numbers to add: minus infinity there.
+
+    Layers of torch have turned theirs into numbers already. Shape: (B, T) → (B, T)
+    """
+    if key_padding_mask.dtype != torch.bool:
+        return key_padding_mask
+    zeros = torch.zeros_like(key_padding_mask, dtype=dtype)
+    return zeros.masked_fill(key_padding_mask, -torch.inf)
 
 
 class TransformerLayer(nn.TransformerEncoderLayer):

@@ -1,5 +1,8 @@
 """Dropout drops what it should; attention is torch's but for what is drawn."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -119,6 +122,42 @@ def test_in_evaluation_the_layers_are_torchs_to_the_last_bit():
         layer(x, src_key_padding_mask=padding),
         reference(x, src_key_padding_mask=padding),
     )
+
+
+@pytest.mark.parametrize("itself", [True, False])
+@pytest.mark.parametrize("mask", ["none", "bool", "float"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 9), (7, 12, 50)])
+def test_attention_in_evaluation_is_torchs_to_the_last_bit(itself, mask, shape):
+    n_clips, n_queries, n_keys = shape
+    attention = Attention(DIM, HEADS, dropout=0.25).eval()
+    reference = nn.MultiheadAttention(DIM, HEADS, batch_first=True).eval()
+    reference.load_state_dict(attention.state_dict())
+    query = tensors(n_clips, n_queries, DIM)
+    key = query if itself else tensors(n_clips, n_keys, DIM, seed=1)
+    padding = torch.zeros(key.shape[:2], dtype=torch.bool)
+    padding[0, 4:] = True
+    given = {"none": None, "bool": padding, "float": padding.float() * -1e30}[mask]
+
+    expected, _ = reference(query, key, key, given, need_weights=False)
+    found, _ = attention(query, key, key, given, need_weights=False)
+    assert torch.equal(found, expected)
+
+
+SCORING = """
+import sys, torch
+from base_models.networks.layers import CrossAttention
+
+cross = CrossAttention(16, 16).eval()
+cross(torch.ones(2, 5, 16), torch.ones(2, 5, dtype=torch.bool), torch.ones(2, 3, 16))
+print("sympy" in sys.modules)
+"""
+
+
+def test_attending_in_evaluation_imports_nothing_more():
+    process = subprocess.run(
+        [sys.executable, "-c", SCORING], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "False"
 
 
 def test_what_a_layer_attends_to_does_not_hang_on_padding():
