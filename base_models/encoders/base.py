@@ -122,7 +122,8 @@ class Encoder(EncoderSpec):
     def signature(self) -> str:
         """Name of the outputs, fit for a folder name.
 
-        Two encoders with the same signature give the same embeddings.
+        Two encoders with the same signature give the same embeddings: but for last
+        digits on other machines, or for what bfloat16 rounds away.
         """
         # It names folders of stored embeddings: a change would orphan all of them.
         parts = [self.name, f"v{self.version}"]

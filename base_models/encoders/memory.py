@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 from base_models.errors import MachineFault
@@ -31,6 +32,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def release_memory(device: str) -> None:
     """Give back to the device what torch keeps of it for later."""
+    # What has failed may be held by circles of references, as of tracebacks.
+    gc.collect()
     kind = torch.device(device).type
     if kind == "cuda" and torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -25,9 +25,9 @@ def atomic_write(path: Path | str, data: bytes, *, durable: bool = True) -> None
     path : path-like
     data : bytes
     durable : bool
-        Whether that is so after a power cut, too, which takes a disk some milliseconds.
-        Many small files that are verified when they are read, and quickly made again,
-        can do without.
+        Whether to flush the file and its folder to the disk, which takes some
+        milliseconds, so that this holds after a power cut as well. Files that are
+        verified when they are read, and can be made again, may do without.
 
     Raises
     ------

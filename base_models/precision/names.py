@@ -3,7 +3,7 @@
 - ``float32``: within 1e-5 of what the package of an encoder computes.
 - ``tf32``: convolutions and products of matrices round their inputs to 10 bits; CUDA
   alone has it.
-- ``bfloat16``: convolutions and linear layers compute with 7 bits, all else in float32.
+- ``bfloat16``: convolutions and linear layers compute with 8 bits, all else in float32.
 - ``auto`` is no precision but a choice among them, see
   `base_models.encoders.numerics.choice`.
 """
@@ -56,7 +56,7 @@ def precision_of(kind: str, asked: str | Mapping[str, str]) -> str:
 def check_precision(precision: str, device: str) -> None:
     """Check that `precision` is one of `PRECISIONS` which `device` can compute in.
 
-    Every device has bfloat16; one without instructions for it is no faster in it.
+    Every device computes in bfloat16; one without instructions for it imitates it.
 
     Raises
     ------

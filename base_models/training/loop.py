@@ -101,7 +101,7 @@ def train_network(
     """
 
     def train(clips: TrainingClips) -> list[Record]:
-        """Train on clips that lie where they are read."""
+        """Train on the clips, which are on the device or are copied there."""
         run = _prepared_run(
             model,
             criterion,
@@ -142,7 +142,7 @@ def _prepared_run(
     seed: int,
     device: torch.device,
 ) -> Run:
-    """Put on the device what stays the same through all epochs."""
+    """Make what stays the same through all epochs: network, targets and optimizer."""
     # Before the optimizer is built: it keeps references to the parameters.
     model.to(device)
     if config.start_at_mean:

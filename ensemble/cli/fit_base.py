@@ -18,7 +18,6 @@ from base_models.errors import UsageError, one_of
 from base_models.mono_rules import MONO_RULES
 from base_models.optional_libraries import require
 from base_models.pooled_config import PooledConfig
-from base_models.precision import PRECISIONS
 from base_models.scales import LabelScales
 from ensemble.cli.shared.clip_tables.rating_options import (
     add_rating_options,
@@ -50,6 +49,7 @@ from ensemble.cli.shared.options import (
     add_precision_option,
     add_rating_scale_option,
     add_scale_option,
+    check_device,
     choose_data,
     choose_encoders,
     parse_settings,
@@ -351,8 +351,8 @@ def _check_options(options: Namespace) -> None:
             f"--threads {options.threads}."
         )
     one_of(options.store_dtype, STORE_DTYPES, "--store-dtype")
-    one_of(options.precision, PRECISIONS, "--precision")
     check_embedding_shard(options)
+    check_device(options)
 
 
 def _choose_setup(options: Namespace) -> TrainingSetup:

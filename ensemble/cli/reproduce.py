@@ -32,6 +32,7 @@ from ensemble.cli.shared.options import (
     add_precision_option,
     add_system_truth_option,
     add_weights_options,
+    check_device,
     choose_data,
     parse_settings,
 )
@@ -150,6 +151,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         return _list_tables(options)
     table = _choose_table(options)
     require("torch")
+    check_device(options)
     # Imported late, because --help and --list must not import torch.
     from ensemble.papers.reproduce import reproduce
     from ensemble.papers.table_files import cell_table, json_values, render_files

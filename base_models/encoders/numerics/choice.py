@@ -38,8 +38,8 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
             lower_layers(encoder.module)
         else:
             log.warning(
-                "%s has no instructions for bfloat16: the encoder '%s' rounds as they "
-                "do, and is no faster than in float32.",
+                "%s has no instructions for bfloat16: the encoder '%s' rounds in "
+                "float32 instead, and is not faster than without.",
                 encoder.device,
                 encoder.name,
             )

@@ -7,6 +7,7 @@ normalisations, softmax and front ends are cheap, and lose most: they stay in fl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,27 +29,28 @@ def lower_layers(module: nn.Module) -> None:
             layer.to(torch.bfloat16)
             if isinstance(layer, nn.Conv2d):
                 layer.weight.data = layer.weight.to(memory_format=torch.channels_last)
-            layer.register_forward_pre_hook(_round_inputs)
-            layer.register_forward_hook(_as_float32)
+            layer.register_forward_pre_hook(_to_bfloat16, with_kwargs=True)
+            layer.register_forward_hook(_to_float32)
 
 
 def round_layers(module: nn.Module) -> None:
-    """Let the same layers round as they do in bfloat16, and compute in float32.
+    """Let the same layers round as in bfloat16, but compute in float32, in place.
 
-    A processor without instructions for bfloat16 takes many times longer in it. Of the
-    same rounded numbers the sums differ in their order alone: some outputs are rounded
-    the other way.
+    It is for processors without instructions for bfloat16, which take many times longer
+    in it. A layer gives what it gives in bfloat16, but for outputs that are rounded the
+    other way since sums are in another order: fewer than one of a hundred. Through the
+    layers of a whole encoder these become about as much as bfloat16 changes.
     """
     for layer in module.modules():
         if _is_lowered(layer):
             layer.to(torch.bfloat16).to(torch.float32)
 
-    # With weights that are rounded; what it puts in their place is to round, too.
+    # Once the weights are rounded, as they are transformed there.
     use_winograd(module)
     for layer in module.modules():
         if _is_lowered(layer) or isinstance(layer, WinogradConv2d):
-            layer.register_forward_pre_hook(_rounded_inputs)
-            layer.register_forward_hook(_rounded_outputs)
+            layer.register_forward_pre_hook(_round_inputs, with_kwargs=True)
+            layer.register_forward_hook(_round_outputs)
 
 
 def _is_lowered(layer: nn.Module) -> bool:
@@ -64,19 +66,35 @@ def _reads_signal(layer: nn.Module) -> bool:
     return isinstance(layer, _CONVOLUTIONS) and layer.in_channels == 1
 
 
-def _round_inputs(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _to_bfloat16(
+    layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     # Processors read all channels of a place at once.
     layout = torch.preserve_format
     if isinstance(layer, nn.Conv2d):
         layout = torch.channels_last
-    return tuple(part.to(torch.bfloat16, memory_format=layout) for part in inputs)
+
+    def lowered(part: torch.Tensor) -> torch.Tensor:
+        return part.to(torch.bfloat16, memory_format=layout)
+
+    return _changed(lowered, inputs, named)
 
 
-def _rounded_inputs(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(_rounded(part) for part in inputs)
+def _to_float32(
+    layer: nn.Module,
+    inputs: tuple[Any, ...],
+    outputs: torch.Tensor,
+) -> torch.Tensor:
+    return outputs.float()
 
 
-def _rounded_outputs(
+def _round_inputs(
+    layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return _changed(_rounded, inputs, named)
+
+
+def _round_outputs(
     layer: nn.Module,
     inputs: tuple[Any, ...],
     outputs: torch.Tensor,
@@ -84,14 +102,16 @@ def _rounded_outputs(
     return _rounded(outputs)
 
 
+def _changed(
+    change: Callable[[torch.Tensor], torch.Tensor],
+    inputs: tuple[Any, ...],
+    named: dict[str, Any],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a layer is called with, changed."""
+    by_name = {name: change(part) for name, part in named.items()}
+    return tuple(change(part) for part in inputs), by_name
+
+
 def _rounded(values: torch.Tensor) -> torch.Tensor:
     """Numbers of bfloat16, in float32."""
     return values.to(torch.bfloat16).float()
-
-
-def _as_float32(
-    layer: nn.Module,
-    inputs: tuple[Any, ...],
-    outputs: torch.Tensor,
-) -> torch.Tensor:
-    return outputs.float()

@@ -86,16 +86,16 @@ class WinogradConv2d(nn.Module):
         self.register_buffer("to_tiles", _both_dimensions(_OF_INPUTS))
         self.register_buffer("from_tiles", _both_dimensions(_OF_OUTPUTS))
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        batch, _, height, width = inputs.shape
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        batch, _, height, width = input.shape
         n_rows = -(-height // OUT)
         n_columns = -(-width // OUT)
 
         # Zeros around the edges, and more where the last tiles reach beyond them.
         right = n_columns * OUT + 1 - width
         below = n_rows * OUT + 1 - height
-        padded = nn.functional.pad(inputs, (1, right, 1, below))
-        outputs = inputs.new_empty(
+        padded = nn.functional.pad(input, (1, right, 1, below))
+        outputs = input.new_empty(
             (batch, len(self.bias), n_rows * OUT, n_columns * OUT)
         )
 

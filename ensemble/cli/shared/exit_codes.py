@@ -27,7 +27,7 @@ from base_models.errors import (
     some,
 )
 from base_models.optional_libraries import EXTRA_OF_LIBRARY, missing_library
-from base_models.processes.garbage import collect_seldom
+from base_models.processes.garbage import skip_last_collection
 from ensemble.cli.shared.clip_tables.problem_list import (
     list_problems_in,
     show_problems,
@@ -89,7 +89,7 @@ def run_command(
     code : see `EXIT_CODES`; a reader of the output that goes away (``| head``) changes
         nothing
     """
-    collect_seldom()
+    skip_last_collection()
     _quieten_libraries()
     # Until the options are read.
     streams.set_volume(streams.Volume.USUAL)

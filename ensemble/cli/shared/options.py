@@ -306,6 +306,23 @@ def add_precision_option(group: OptionGroup, default: str, when: str = "") -> No
     )
 
 
+def check_device(options: Namespace) -> None:
+    """Refuse a device that is not here, or a precision that it does not have.
+
+    Parameters
+    ----------
+    options : Namespace
+        ``device`` and ``precision``, as they were asked for.
+    """
+    # Imported late, because --help must not import torch.
+    from base_models.devices import resolve_devices
+    from base_models.precision import check_precision
+
+    # All of them are of one kind.
+    first, *_ = resolve_devices(options.device)
+    check_precision(options.precision, str(first))
+
+
 def add_artifacts_option(group: OptionGroup, what: str) -> None:
     """Add ``--artifacts``, the folder of `what`."""
     group.add_argument(

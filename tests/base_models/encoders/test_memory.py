@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 
 import numpy as np
 import pytest
@@ -84,6 +86,22 @@ def test_no_other_error_means_that_memory_is_full():
     assert not is_out_of_memory(ValueError("out of memory"))
     for device in ("cpu", "cuda:0", "mps"):
         release_memory(device)
+
+
+def test_what_failed_does_not_hold_memory_by_references_in_a_circle():
+    class Failed:
+        pass
+
+    failed = Failed()
+    failed.itself = failed
+    alive = weakref.ref(failed)
+    gc.disable()
+    try:
+        del failed
+        release_memory("cuda:0")
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_a_batch_that_is_on_the_device_stays_there():

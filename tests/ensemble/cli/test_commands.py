@@ -157,7 +157,14 @@ OPTIONS = {
     ),
     "precision to train in": (
         lambda p: p.fit_base(p.tree, "--precision", "fp8"),
-        "Unknown --precision 'fp8'. Known: auto, float32, bfloat16, tf32",
+        "Unknown precision 'fp8'. Known: auto, float32, bfloat16, tf32",
+    ),
+    "precision to reproduce in": (
+        lambda p: [
+            *("reproduce", "table1", "--quick", "--artifacts", p.tmp / "none"),
+            *("--precision", "tf32"),
+        ],
+        "device 'cpu' has no tf32",
     ),
     "precision to score in": (
         lambda p: p.predict(p.wav, "--prompt", "x", "--precision", "fp8"),

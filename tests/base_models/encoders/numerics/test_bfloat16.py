@@ -19,6 +19,7 @@ from base_models.encoders.conformance import check_encoder
 from base_models.encoders.numerics import choice, parity
 from base_models.encoders.numerics.lowered import lower_layers, round_layers
 from base_models.encoders.numerics.parity import Parity, measure_parity
+from base_models.encoders.numerics.winograd import WinogradConv2d
 from base_models.errors import UsageError
 
 LOWERED = sorted(WRITERS)
@@ -106,35 +107,44 @@ def test_a_layer_that_reads_samples_stays_in_float32(load, with_bfloat16):
     assert second.conv.weight.dtype == torch.bfloat16
 
 
-def test_layers_of_other_classes_are_left_alone():
+@pytest.mark.parametrize("lower", [lower_layers, round_layers])
+def test_layers_of_other_classes_are_left_alone(lower):
     class OwnLinear(nn.Linear):
         pass
 
+    torch.manual_seed(0)
     network = nn.Sequential(OwnLinear(3, 3), nn.Linear(3, 3))
-    lower_layers(network)
-    assert network[0].weight.dtype == torch.float32
-    assert network[1].weight.dtype == torch.bfloat16
+    before = copy.deepcopy(network)
+    lower(network)
+    x = torch.randn(5, 3)
+    assert torch.equal(network[0](x), before[0](x))
+    assert not torch.equal(network[1](x), before[1](x))
 
 
 LAYERS = {
-    "linear": (nn.Linear(192, 96), (2, 30, 192)),
-    "along time": (nn.Conv1d(64, 32, 3), (2, 64, 50)),
-    "in strides": (nn.Conv2d(16, 24, 3, stride=2), (2, 16, 20, 24)),
-    "by tiles": (nn.Conv2d(128, 128, 3, padding=1), (1, 128, 18, 22)),
+    "linear": (lambda: nn.Linear(192, 96), (2, 30, 192)),
+    "along time": (lambda: nn.Conv1d(64, 32, 3), (2, 64, 50)),
+    "in strides": (lambda: nn.Conv2d(16, 24, 3, stride=2), (2, 16, 20, 24)),
+    "by tiles": (lambda: nn.Conv2d(128, 128, 3, padding=1), (1, 128, 18, 22)),
 }
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_rounding_in_float32_gives_what_bfloat16_gives(name):
-    layer, shape = LAYERS[name]
-    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    native = nn.Sequential(copy.deepcopy(layer))
-    rounded = nn.Sequential(copy.deepcopy(layer))
+    build, shape = LAYERS[name]
+    torch.manual_seed(0)
+    inputs = torch.randn(shape)
+    native = nn.Sequential(build())
+    rounded = copy.deepcopy(native)
     lower_layers(native)
     round_layers(rounded)
+    assert isinstance(rounded[0], WinogradConv2d) is (name == "by tiles")
     with torch.inference_mode():
         expected = native(inputs)
         ours = rounded(inputs)
+        # Whatever way a layer is called in.
+        assert torch.equal(rounded[0](input=inputs), ours)
+        assert torch.equal(native[0](input=inputs), expected)
     assert {tensor.dtype for tensor in rounded.parameters()} <= {torch.float32}
     # Sums in another order, of which a few are rounded the other way: by one digit, or
     # by more where most of a sum is taken away again.
@@ -145,7 +155,7 @@ def test_rounding_in_float32_gives_what_bfloat16_gives(name):
 
 
 @pytest.mark.parametrize("name", LOWERED)
-def test_a_processor_without_bfloat16_is_nearer_to_it_than_float32_is(
+def test_a_tiny_encoder_without_bfloat16_is_nearer_to_it_than_float32_is(
     name, load, clip, with_bfloat16, monkeypatch
 ):
     exact = embedded(load(name), clip)
