@@ -22,7 +22,7 @@ from meta.columns.feature_table import feature_array
 from meta.columns.missing_predictions import fill_missing
 from meta.columns.reductions import reduced_columns
 from meta.comparison.compared_rows import STACK, ComparedRows, leaderboard
-from meta.comparison.contributions import EXACT_MODELS, contributions
+from meta.comparison.contributions import EXACT_MODELS, HeldOutRows, contributions
 from meta.comparison.held_out_trial import TRAINING, VALIDATION, HeldOutTrial
 from meta.comparison.judged_systems import judged_systems
 from meta.comparison.verdict import Verdict
@@ -379,21 +379,18 @@ def _contributions(
     is_slow = len(layout.models) > EXACT_MODELS
     columns = "score" if is_wide or is_slow else "bins"
 
-    # Gram blocks by system: all sub-stacks are solved from them, without the rows.
+    def numbers(rows: Rows, aspect: str) -> tuple[np.ndarray, np.ndarray]:
+        """Features and labels of one aspect."""
+        features = feature_array(trial.tables, aspect, rows.ids.tolist(), gaps=True)
+        features = fill_missing(layout, features, "pool")
+        return reduced_columns(layout, features, columns), rows.labels[:, 0]
+
+    # Sums: all sub-stacks are solved from them, without the rows.
     parts = []
     for k, aspect in enumerate(trial.training.rows.aspects):
-        grams = []
-        for side in (trial.training, trial.validation):
-            labelled = side.rows.of_aspect(k)
-            features = feature_array(
-                trial.tables, aspect, labelled.ids.tolist(), gaps=True
-            )
-            features = fill_missing(layout, features, "pool")
-            features = reduced_columns(layout, features, columns)
-            grams.append(
-                Gram.from_rows(features, labelled.labels[:, 0], groups=labelled.systems)
-            )
-        training, held_out = grams
+        training = Gram.from_rows(*numbers(trial.training.rows.of_aspect(k), aspect))
+        rows = trial.validation.rows.of_aspect(k)
+        held_out = HeldOutRows.of(*numbers(rows, aspect), rows.systems)
         alpha = RELATIVE_ALPHA * mean_eigenvalue(training)
         # Features that are all alike have no eigenvalue above 0, and nothing to give.
         if alpha > 0:

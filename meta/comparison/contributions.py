@@ -1,8 +1,8 @@
 """What each base model contributes to the ridge stack: drop-one gain and Shapley value.
 
 Every subset of the base models has its own ridge stack. It is solved in closed form
-from a block of one Gram matrix and measured on held-out Gram blocks, so that the 2^m
-stacks of m models need no second pass over the rows.
+from a block of one Gram matrix and measured on another one and on means of systems, so
+that the 2^m stacks of m models need no second pass over the rows.
 
 Of two models that predict the same, leaving out either costs nothing, so drop-one calls
 both useless. The Shapley value (Shapley 1953, "A value for n-person games") shares
@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from base_models.errors import UsageError
@@ -32,9 +34,42 @@ GAINS = ("mse", "srcc")
 """The gains of a stack: the MSE of utterances falls, the SRCC of system means rises."""
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOutRows:
+    """What the gains of all stacks are measured on.
+
+    Parameters
+    ----------
+    gram : sums over all rows, with one target
+    of_systems : array of shape (systems, p + 1), the mean features and the mean target
+        of each system. Sums of products for each system would be as many numbers as a
+        hundred rows of it
+    """
+
+    gram: Gram
+    of_systems: np.ndarray
+
+    @classmethod
+    def of(cls, X: ArrayLike, y: ArrayLike, systems: ArrayLike) -> HeldOutRows:
+        """Sum up rows.
+
+        Parameters
+        ----------
+        X : array of shape (n, p)
+        y : array of shape (n,)
+        systems : n names
+        """
+        _, code, n_rows = np.unique(systems, return_inverse=True, return_counts=True)
+        in_order = np.argsort(code, kind="stable")
+        values = np.column_stack([X, y]).astype(np.float64)
+        firsts = np.cumsum(n_rows) - n_rows
+        sums = np.add.reduceat(values[in_order], firsts, axis=0)
+        return cls(Gram.from_rows(X, y), sums / n_rows[:, None])
+
+
 def contributions(
     train: Gram,
-    held: Gram,
+    held: HeldOutRows,
     layout: Layout,
     alpha: float,
     n_orders: int = 200,
@@ -45,10 +80,10 @@ def contributions(
 
     Parameters
     ----------
-    train : blocks of the rows that the stacks are fitted on: as many columns for each
+    train : sums of the rows that the stacks are fitted on: as many columns for each
         base model (its bins, or what `meta.columns.reductions` makes of them), and one
         target
-    held : blocks of the held-out rows, one per system
+    held : the held-out rows
     layout : the base models
     alpha : float above 0, absolute ridge penalty of every stack (that of the full one);
         the intercept is free
@@ -69,12 +104,12 @@ def contributions(
     Raises
     ------
     UsageError
-        when the blocks do not fit the layout or hold several targets, or alpha is not
+        when the sums do not fit the layout or hold several targets, or alpha is not
         above 0.
     """
     n_models = len(layout.models)
     _check_columns(train, train.n_features, n_models)
-    _check_columns(held, train.n_features, n_models)
+    _check_columns(held.gram, train.n_features, n_models)
     if not alpha > 0 or not np.isfinite(alpha):
         raise UsageError(f"The penalty alpha must be above 0; got {alpha}.")
 
@@ -110,7 +145,7 @@ def _check_columns(
     n_features: int,
     n_models: int,
 ) -> None:
-    """Refuse blocks of other columns, or of columns that the models cannot share."""
+    """Refuse sums of other columns, or of columns that the models cannot share."""
     shared_evenly = gram.n_features % n_models == 0
     if not shared_evenly or gram.n_features != n_features or gram.n_targets != 1:
         raise UsageError(
@@ -125,7 +160,7 @@ class _Stacks:
 
     Parameters
     ----------
-    train, held : blocks, see `contributions`
+    train, held : see `contributions`
     player_of_model : int array of shape (models,)
         Number of the player, of m, that each model belongs to.
     alpha : the penalty
@@ -134,7 +169,7 @@ class _Stacks:
     def __init__(
         self,
         train: Gram,
-        held: Gram,
+        held: HeldOutRows,
         player_of_model: np.ndarray,
         alpha: float,
     ) -> None:
@@ -144,12 +179,11 @@ class _Stacks:
         _, mean, self.centred_moments = centred(train)
 
         # About the mean of the training rows the intercept of every stack is 0.
-        about_mean = held.shifted(mean)
-        total = about_mean.total()
-        self.held_moments = total.outer[0] / total.weight[0]
+        about_mean = held.gram.total().shifted(mean)
+        self.held_moments = about_mean.outer[0] / about_mean.weight[0]
 
         # Rounded, system means that are equal but for the last bits share a rank.
-        means = about_mean.sums / about_mean.weight[:, None]
+        means = held.of_systems - mean
         self.system_features = means[:, :-1]
         self.system_ranks = stats.rankdata(np.round(means[:, -1], 10))
 

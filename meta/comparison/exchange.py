@@ -279,10 +279,10 @@ def _side_weights(signs: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    weights : array of shape (2 flips, 2 units) of 0 and 1; the first half is what the
-        first model gets
+    weights : int32 array of shape (2 flips, 2 units) of 0 and 1; the first half is what
+        the first model gets
     """
-    kept = (1 + signs) / 2
+    kept = (signs > 0).astype(np.int32)
     first = np.hstack([kept, 1 - kept])
     second = np.hstack([1 - kept, kept])
     return np.vstack([first, second])

@@ -34,6 +34,7 @@ POWER = 0.8
 # Up to so many units every exchange is made; of more, a number of them is drawn.
 EXACT_UNITS = 13
 DRAWN_FLIPS = 10_000
+_FLIPS_AT_A_TIME = 500
 # Listening tests that are simulated for the smallest detectable difference, and the
 # exchanges that test each of them.
 SIMULATED_TESTS = 400
@@ -91,9 +92,9 @@ class FlippedUnits:
     ----------
     kind : ``"system"``, ``"clip"`` or ``"prompt"``
     unit_of_clip : int array of shape (n,), from 0
-    signs : float64 array of shape (flips, units), -1 where a unit is exchanged; the
-        first row exchanges none. Of an exchange and its opposite, which say the same,
-        only one is there
+    signs : int8 array of shape (flips, units), -1 where a unit is exchanged; the first
+        row exchanges none. Of an exchange and its opposite, which say the same, only
+        one is there
     """
 
     kind: str
@@ -120,6 +121,18 @@ class FlippedUnits:
         """Sum over the clips of each unit, shape (units,)."""
         return np.bincount(self.unit_of_clip, weights=values, minlength=self.n_units)
 
+    def exchanged_sums(self, values: np.ndarray, n_flips: int) -> np.ndarray:
+        """Sum over all clips under each of the first exchanges, shape (n_flips,)."""
+        sums = self.sums(values)
+        # As numbers of 64 bits, thousands of exchanges of thousands of units are more
+        # than all else that is held.
+        starts = range(0, n_flips, _FLIPS_AT_A_TIME)
+        parts = [
+            self.signs[start : min(start + _FLIPS_AT_A_TIME, n_flips)] @ sums
+            for start in starts
+        ]
+        return np.concatenate(parts)
+
 
 @dataclass(frozen=True, eq=False)
 class Exchanged:
@@ -140,9 +153,10 @@ class Exchanged:
     def of_means(cls, shares: Shares, units: FlippedUnits) -> Exchanged:
         """A mean, in which every exchange turns the signs of sums of units."""
         total = shares.sizes.sum()
+        n_flips = len(units.signs)
         return cls(
-            differences=units.signs @ units.sums(shares.values) / total,
-            balance=units.signs @ units.sums(shares.sizes) / total,
+            differences=units.exchanged_sums(shares.values, n_flips) / total,
+            balance=units.exchanged_sums(shares.sizes, n_flips) / total,
         )
 
     @classmethod
@@ -150,9 +164,8 @@ class Exchanged:
         cls, differences: np.ndarray, shares: Shares, units: FlippedUnits
     ) -> Exchanged:
         """Any other metric, measured anew under the first of the exchanges."""
-        signs = units.signs[: len(differences)]
-        total = shares.sizes.sum()
-        return cls(differences, signs @ units.sums(shares.sizes) / total)
+        balance = units.exchanged_sums(shares.sizes, len(differences))
+        return cls(differences, balance / shares.sizes.sum())
 
     def ends(self, difference: float) -> tuple[np.ndarray, np.ndarray]:
         """Between which true differences each exchange is at least as extreme.
@@ -338,7 +351,7 @@ def _smallest_one_way(
     rng = np.random.default_rng([seed, 1])
     drawn = rng.choice([-1.0, 1.0], (SIMULATED_TESTS, units.n_units))
     noise = drawn * residuals / total
-    signs = units.signs[:FLIPS_PER_TEST]
+    signs = units.signs[:FLIPS_PER_TEST].astype(np.float64)
     balance = signs @ sizes / total
     cut = int((1 - level) * len(signs) + TIE)
     # A shift by more than this takes the lower end of the interval above 0.
@@ -462,7 +475,10 @@ def _signs(n_units: int, seed: int) -> np.ndarray:
     """Exchanges as rows of 1 and -1, the empty one first: all of them, or a sample."""
     rng = np.random.default_rng(seed)
     if n_units > EXACT_UNITS:
-        drawn = rng.choice([-1.0, 1.0], size=(DRAWN_FLIPS, n_units))
+        drawn = np.empty((DRAWN_FLIPS, n_units), dtype=np.int8)
+        for start in range(0, DRAWN_FLIPS, _FLIPS_AT_A_TIME):
+            part = drawn[start : start + _FLIPS_AT_A_TIME]
+            part[:] = rng.choice([-1, 1], size=part.shape)
         drawn[0] = 1
         return drawn
 
@@ -471,4 +487,5 @@ def _signs(n_units: int, seed: int) -> np.ndarray:
     numbers = np.arange(2 ** (n_units - 1))
     # In no order, so that the first of them are a sample of all.
     numbers[1:] = rng.permutation(numbers[1:])
-    return 1.0 - 2 * (numbers[:, None] >> np.arange(n_units) & 1)
+    is_exchanged = numbers[:, None] >> np.arange(n_units) & 1
+    return (1 - 2 * is_exchanged).astype(np.int8)

@@ -11,7 +11,7 @@ from base_models.metrics.bootstrap import system_means
 from base_models.metrics.evaluate import mse, srcc
 from meta.columns.feature_table import Layout
 from meta.comparison import contributions as module
-from meta.comparison.contributions import contributions
+from meta.comparison.contributions import HeldOutRows, contributions
 from meta.ridge_algebra.gram import Gram
 
 ALPHA = 0.3
@@ -38,7 +38,7 @@ def measured(models=4, seed=0, **options):
     X, y, system, held, layout = meta_rows(models, seed=seed)
     train, test = (
         Gram.from_rows(X[~held], y[~held]),
-        Gram.from_rows(X[held], y[held], groups=system[held].astype(str)),
+        HeldOutRows.of(X[held], y[held], system[held].astype(str)),
     )
     return contributions(train, test, layout, ALPHA, **options)
 
@@ -106,11 +106,9 @@ def test_two_models_that_say_the_same_share_what_drop_one_denies_both():
     blocks = layout.blocks(X).copy()
     blocks[:, 1] = blocks[:, 0]
     X = blocks.reshape(len(X), -1)
-    grams = [
-        Gram.from_rows(X[rows], y[rows], groups=system[rows].astype(str))
-        for rows in (~held, held)
-    ]
-    found = contributions(*grams, layout, 1e-3)
+    train = Gram.from_rows(X[~held], y[~held])
+    test = HeldOutRows.of(X[held], y[held], system[held])
+    found = contributions(train, test, layout, 1e-3)
     found = found[found["metric"] == "mse"].set_index("model")
     assert found.loc["m0", "shapley"] == pytest.approx(found.loc["m1", "shapley"])
     assert abs(found.loc["m0", "drop_one"]) < 0.05 * found.loc["m0", "shapley"]
@@ -130,18 +128,19 @@ def test_drawn_orders_agree_with_all_subsets_within_their_error(monkeypatch):
 
 
 def test_what_does_not_fit_is_refused(monkeypatch):
-    X, y, _, _, layout = meta_rows()
+    X, y, system, _, layout = meta_rows()
     gram = Gram.from_rows(X, y)
+    test = HeldOutRows.of(X, y, system)
     with pytest.raises(
         UsageError,
         match="as many features for each of the 4 models and 1 target; got 15 feat",
     ):
-        contributions(Gram.from_rows(X[:, :15], y), gram, layout, ALPHA)
+        contributions(Gram.from_rows(X[:, :15], y), test, layout, ALPHA)
     with pytest.raises(UsageError, match="above 0; got 0"):
-        contributions(gram, gram, layout, 0.0)
+        contributions(gram, test, layout, 0.0)
     monkeypatch.setattr(module, "EXACT_MODELS", 3)
     with pytest.raises(UsageError, match="at least 2 of them; got 1"):
-        contributions(gram, gram, layout, ALPHA, n_orders=1)
+        contributions(gram, test, layout, ALPHA, n_orders=1)
 
 
 def gains_of(table):
