@@ -12,6 +12,8 @@ from benchmarks.growth.commands import ENCODERS, run_command_line
 from benchmarks.growth.corpus import Corpus
 from dask_cluster import Cluster
 
+_TURNS = 2
+
 
 class ClusterCost(NamedTuple):
     """Seconds by the clock of one command on the same clips.
@@ -33,38 +35,59 @@ class ClusterCost(NamedTuple):
 
 
 def cluster_costs(corpus: Corpus, n_clips: int, folder: Path) -> list[ClusterCost]:
-    """Train one epoch of two models, and score all clips, in both ways."""
-    clips = str(corpus.clips)
+    """Train one epoch of two models, and score all clips, in both ways.
+
+    They take turns, and the shorter one of two counts: a machine may do other work.
+    """
     engines: dict[str, tuple[str, ...]] = {"local": ("--jobs", "2")}
-    seconds: dict[tuple[str, str], float] = {}
+    seconds: dict[tuple[str, str], list[float]] = {}
     logs = folder / "cluster"
     logs.mkdir()
     with contextlib.closing(Cluster(logs)) as cluster:
         engines["cluster"] = ("--engine", cluster.fill(2).address)
-        for where, engine in engines.items():
-            artifacts = ("--artifacts", str(folder / where))
-            train = (
-                "fit_base",
-                "--data",
-                clips,
-                *ENCODERS,
-                "--set",
-                "max_epochs=1",
-                "--models",
-                "dora:2",
-                *artifacts,
-            )
-            scores = str(folder / f"{where}.csv")
-            score = ("predict_mos", "--clips", clips, "-o", scores, *artifacts)
-            seconds["fit_base", where] = _clock((*train, *engine))
-            run_command_line("fit_meta", *artifacts)
-            # Else their embeddings would be found in the store.
-            shutil.rmtree(folder / where / "embeddings")
-            seconds["predict_mos", where] = _clock((*score, *engine))
+        for turn in range(_TURNS):
+            for where, engine in engines.items():
+                place = folder / f"{where}-{turn}"
+                for step, taken in _seconds_of(corpus, engine, place).items():
+                    seconds.setdefault((step, where), []).append(taken)
     return [
-        ClusterCost(step, n_clips, seconds[step, "local"], seconds[step, "cluster"])
+        ClusterCost(
+            step,
+            n_clips,
+            local=min(seconds[step, "local"]),
+            cluster=min(seconds[step, "cluster"]),
+        )
         for step in ("fit_base", "predict_mos")
     ]
+
+
+def _seconds_of(
+    corpus: Corpus, engine: tuple[str, ...], place: Path
+) -> dict[str, float]:
+    """What each command takes by the clock, in artifacts of its own."""
+    clips = str(corpus.clips)
+    artifacts = ("--artifacts", str(place))
+    train = (
+        "fit_base",
+        "--data",
+        clips,
+        *ENCODERS,
+        "--set",
+        "max_epochs=1",
+        "--models",
+        "dora:2",
+        *artifacts,
+    )
+    scores = str(place.with_suffix(".csv"))
+    score = ("predict_mos", "--clips", clips, "-o", scores, *artifacts)
+
+    seconds = {"fit_base": _clock((*train, *engine))}
+    run_command_line("fit_meta", *artifacts)
+    # Else their embeddings would be found in the store.
+    shutil.rmtree(place / "embeddings")
+    seconds["predict_mos"] = _clock((*score, *engine))
+    shutil.rmtree(place)
+    return seconds
 
 
 def _clock(words: tuple[str, ...]) -> float:
