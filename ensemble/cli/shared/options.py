@@ -314,7 +314,9 @@ def check_device(options: Namespace) -> None:
     options : Namespace
         ``device`` and ``precision``, as they were asked for.
     """
-    # Imported late, because --help must not import torch.
+    # With these nothing can be wrong, and to look it up torch is imported.
+    if options.device == options.precision == AUTO:
+        return
     from base_models.devices import resolve_devices
     from base_models.precision import check_precision
 
