@@ -39,23 +39,18 @@ class Measured:
     megabytes: float
 
 
+def one_epoch(clips: str) -> tuple[str, ...]:
+    """Words that train models on a table of clips for one epoch."""
+    return ("fit_base", "--data", clips, *ENCODERS, "--set", "max_epochs=1")
+
+
 def measure_all(corpus: Corpus, n_clips: int, folder: Path) -> Iterator[Measured]:
     """Run the commands on a corpus one after the other, and measure each."""
     artifacts = ("--artifacts", str(folder / "artifacts"))
     stacked = ("--artifacts", str(folder / "stacked"))
     clips = str(corpus.clips)
     scores = str(folder / "scores.csv")
-    train = (
-        "fit_base",
-        "--data",
-        clips,
-        *ENCODERS,
-        "--set",
-        "max_epochs=1",
-        "--jobs",
-        "1",
-        *artifacts,
-    )
+    train = (*one_epoch(clips), "--jobs", "1", *artifacts)
     steps = {
         "check_clips": ("check_clips", clips),
         "fill and fit_base": (*train, "--models", "dora:1"),

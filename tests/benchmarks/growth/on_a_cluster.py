@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.growth.commands import ENCODERS, run_command_line
+from benchmarks.growth.commands import one_epoch, run_command_line
 from benchmarks.growth.corpus import Corpus
 from dask_cluster import Cluster
 
@@ -67,17 +67,7 @@ def _seconds_of(
     """What each command takes by the clock, in artifacts of its own."""
     clips = str(corpus.clips)
     artifacts = ("--artifacts", str(place))
-    train = (
-        "fit_base",
-        "--data",
-        clips,
-        *ENCODERS,
-        "--set",
-        "max_epochs=1",
-        "--models",
-        "dora:2",
-        *artifacts,
-    )
+    train = (*one_epoch(clips), "--models", "dora:2", *artifacts)
     scores = str(place.with_suffix(".csv"))
     score = ("predict_mos", "--clips", clips, "-o", scores, *artifacts)
 
