@@ -4,11 +4,13 @@ A config comes with the weights, and is read from there when an encoder is loade
 it is stated as far as it differs from its library's defaults, so that nothing needs to
 be fetched. The counts agree with the sizes of the downloads, `EncoderSpec.megabytes`.
 basic_pitch is not among them: its network is published as a finished graph alone.
+
+``python -m base_models.encoders.full_size`` counts them all and writes the file that
+`base_models.encoders.full_size_costs` reads.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,12 @@ from base_models.encoders.audio.muq import assemble_muq
 from base_models.encoders.audio.wav2vec2 import assemble_wav2vec2
 from base_models.encoders.audio.waves import WaveHiddenState
 from base_models.encoders.audio.whisper import assemble_whisper
+from base_models.encoders.full_size_costs import (
+    SECONDS,
+    TOKENS,
+    FullSizeCost,
+    write_full_size_costs,
+)
 from base_models.encoders.joint.clap import (
     ClapAudio,
     ClapText,
@@ -36,8 +44,7 @@ from base_models.encoders.text.modernbert import assemble_modernbert
 from base_models.encoders.text.qwen3 import assemble_qwen3
 from base_models.encoders.text.roberta import assemble_roberta
 from base_models.encoders.text.transformer import LastHiddenState
-from base_models.errors import one_of
-from base_models.networks.costs import META, Cost, count_cost, on_meta
+from base_models.networks.costs import META, count_cost, on_meta
 from base_models.optional_libraries import LazyLibrary
 
 if TYPE_CHECKING:
@@ -45,11 +52,6 @@ if TYPE_CHECKING:
     from torch import nn
 else:
     torch = LazyLibrary("torch")
-
-SECONDS = 30
-"""Length of the clip that is counted, the longest that is used."""
-TOKENS = 32
-"""Length of its prompt, special tokens included; ours."""
 
 MUQ = {
     "label_rate": 25,
@@ -174,28 +176,20 @@ FULL_SIZE = {
 }
 
 
-@functools.cache
-def full_size_cost(name: str) -> tuple[Cost, torch.Tensor]:
-    """Cost of an encoder for one clip of 30 s, or one prompt of 32 tokens.
+def count_full_size(name: str) -> FullSizeCost:
+    """Count an encoder for one clip of 30 s, or one prompt of 32 tokens.
 
     Parameters
     ----------
     name : one of `FULL_SIZE`
-
-    Returns
-    -------
-    cost : Cost
-    embedding : meta Tensor of shape (1, T, dim)
-
-    Raises
-    ------
-    UsageError
-        When the full size of the encoder is not known here, as of one from another
-        package.
     """
-    one_of(name, FULL_SIZE, "encoder of known size")
     full_size = FULL_SIZE[name]
     # Prompts are token ids, all else are samples or spectrograms.
     dtype = torch.long if full_size.shape == _PROMPT else torch.float32
     item = torch.zeros(full_size.shape, dtype=dtype, device=META)
-    return count_cost(on_meta(full_size.build), item)
+    cost, embedding = count_cost(on_meta(full_size.build), item)
+    return FullSizeCost(cost, shape=tuple(embedding.shape))
+
+
+if __name__ == "__main__":
+    write_full_size_costs({name: count_full_size(name) for name in FULL_SIZE})

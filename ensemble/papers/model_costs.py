@@ -1,7 +1,7 @@
 """What each preset costs: parameters and multiply-accumulates, beside WhisQ's figures.
 
-Everything is counted on the modules themselves, at the full size of the published
-encoders and without their weights.
+Networks are counted on the modules themselves, without weights. Encoders, which are
+large, have been counted so at their full size.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from base_models.config import BaseConfig
-from base_models.encoders.full_size import SECONDS, TOKENS, full_size_cost
+from base_models.encoders.full_size_costs import SECONDS, TOKENS, full_size_cost
 from base_models.model_presets import ALL_MODELS, AnyConfig, read_preset
 from base_models.networks.batches import Batch
-from base_models.networks.costs import Cost, count_cost, on_meta
+from base_models.networks.costs import META, Cost, count_cost, on_meta
 from base_models.networks.models import build_model
 from base_models.optional_libraries import LazyLibrary
 from base_models.pooled_config import PooledConfig
@@ -105,16 +105,20 @@ def model_costs(presets: Sequence[str] = ALL_MODELS) -> list[ModelCost]:
 
 def _model_cost(preset: str, config: AnyConfig) -> ModelCost:
     facts = PresetFacts.of(preset, config)
-    audio, frames = full_size_cost(facts.audio_encoder)
-    # Shapes alone, without weights or memory for them.
-    text = None
-    tokens = None
-    if facts.text_encoder:
-        text, tokens = full_size_cost(facts.text_encoder)
+    audio = full_size_cost(facts.audio_encoder)
+    text = full_size_cost(facts.text_encoder) if facts.text_encoder else None
     network = None
     if not isinstance(config, PooledConfig):
+        # Shapes alone, without values or memory for them.
+        frames = torch.zeros(audio.shape, device=META)
+        tokens = None if text is None else torch.zeros(text.shape, device=META)
         network = _network_cost(config, frames, tokens)
-    return ModelCost(**asdict(facts), network=network, audio=audio, text=text)
+    return ModelCost(
+        **asdict(facts),
+        network=network,
+        audio=audio.cost,
+        text=None if text is None else text.cost,
+    )
 
 
 def _network_cost(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from base_models.encoders.full_size import FULL_SIZE, full_size_cost
+from base_models.encoders.full_size import FULL_SIZE, count_full_size
+from base_models.encoders.full_size_costs import full_size_cost, full_size_costs
 from base_models.encoders.specs import SPECS
 from base_models.errors import UsageError
 
@@ -22,21 +23,27 @@ MEGABYTES_OF = {
 
 def test_every_encoder_with_weights_has_its_full_size_stated():
     assert set(FULL_SIZE) == {spec.name for spec in PUBLISHED}
+    assert set(full_size_costs()) == set(FULL_SIZE)
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_the_file_of_costs_holds_what_is_counted(name):
+    assert full_size_cost(name) == count_full_size(name)
 
 
 @pytest.mark.parametrize("spec", PUBLISHED, ids=lambda spec: spec.name)
 def test_an_embedding_of_full_size_is_as_the_spec_says(spec):
-    cost, embedding = full_size_cost(spec.name)
-    assert embedding.shape[-1] == spec.dim
-    assert cost.macs > cost.attention_macs >= 0
+    counted = full_size_cost(spec.name)
+    assert counted.shape[-1] == spec.dim
+    assert counted.cost.macs > counted.cost.attention_macs >= 0
     if spec.kind == "audio":
-        assert abs(embedding.shape[1] - 30 * spec.frame_rate) <= 1
+        assert abs(counted.shape[1] - 30 * spec.frame_rate) <= 1
 
 
 @pytest.mark.parametrize("download", MEGABYTES_OF)
 def test_parameters_agree_with_the_size_of_the_download(download):
     (spec,) = [spec for spec in SPECS if spec.name == download]
-    towers = [full_size_cost(name)[0] for name in MEGABYTES_OF[download]]
+    towers = [full_size_cost(name).cost for name in MEGABYTES_OF[download]]
     megabytes = sum(tower.parameters for tower in towers) * 4 / 1e6
     assert megabytes == pytest.approx(spec.megabytes, rel=0.01)
 
@@ -47,9 +54,9 @@ def test_parameters_are_those_that_are_published():
         ("qwen3", 596_049_920),
         ("muq", 316_343_296),
     ):
-        assert full_size_cost(name)[0].parameters == parameters
+        assert full_size_cost(name).cost.parameters == parameters
     # The frames are 3000 of mel, then 1500; two products within each of six layers.
-    whisper, _ = full_size_cost("whisper")
+    whisper = full_size_cost("whisper").cost
     linear = 6 * (4 * 512 * 512 + 2 * 512 * 2048) * 1500
     convolution = 80 * 512 * 3 * 3000 + 512 * 512 * 3 * 1500
     mel = 80 * 201 * 3000

@@ -28,7 +28,7 @@ def test_collection_goes_on_after_the_block_whatever_happens_in_it():
 COMMAND = """
 import atexit, gc
 from base_models.processes.garbage import skip_last_collection
-from ensemble.cli.list_models import main
+from ensemble.cli.list_runs import main
 
 # What is registered last is called first.
 atexit.register(lambda: print(gc.get_freeze_count() > 0))
