@@ -88,7 +88,7 @@ class ComparedClips:
         n_systems = len(truths["system"])
         of_systems = n_systems > 1
         values = {
-            level: _values(of_level, [of_model[level] for of_model in scores])
+            level: values_of_models(of_level, [of_model[level] for of_model in scores])
             for level, of_level in truths.items()
         }
         by_model = []
@@ -107,10 +107,20 @@ class ComparedClips:
         return by_model
 
 
-def _values(
+def values_of_models(
     truth: np.ndarray, predictions: Sequence[np.ndarray]
 ) -> list[dict[str, float]]:
-    """Every metric of each model, on the points as they are."""
+    """Every metric of each model, on the points as they are.
+
+    Parameters
+    ----------
+    truth : finite array of shape (n,)
+    predictions : finite arrays of shape (n,), one per model
+
+    Returns
+    -------
+    values : for each model, name of the metric to its value; NaN where undefined
+    """
     if len(truth) < 2:
         return [dict.fromkeys(RESAMPLED_METRICS, np.nan) for _ in predictions]
     # As a resample, for models then share the ranks of the truth.

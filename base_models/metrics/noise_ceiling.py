@@ -28,6 +28,7 @@ from base_models.errors import UsageError, some
 from base_models.metrics.bootstrap import bootstrap_weights, check_level, resample
 from base_models.metrics.evaluate import LEVELS, METRICS
 from base_models.metrics.intervals import FEWEST_POINTS
+from base_models.metrics.levels import values_of_models
 from base_models.metrics.measured_metric import MeasuredMetric
 from base_models.metrics.rater_halves import Halving, RatedClips, noise_variance
 
@@ -197,10 +198,7 @@ class _Agreement:
         everything = np.ones((1, n_clusters))
         measured = []
         for halving in halvings:
-            found = {
-                metric: function(halving.first, halving.second)
-                for metric, function in METRICS.items()
-            }
+            (found,) = values_of_models(halving.first, [halving.second])
             floor = noise_variance(halving.noise, cluster, everything)
             measured.append({**found, "mse": floor.item()})
 
