@@ -50,15 +50,25 @@ def plain_pictures(request):
     A page has ten of them, and writing them takes longer than most fits of a test.
     Modules that look at pages say ``WITH_PICTURES = True``.
     """
-    # Not above: with numpy it would come before the number of threads is set.
-    from ensemble.reporting import figures
-
     if getattr(request.module, "WITH_PICTURES", False):
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "svg_document", _empty_picture)
+        _leave_pictures_empty(patch)
         yield
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """The same for one test of a module that looks at pages."""
+    _leave_pictures_empty(monkeypatch)
+
+
+def _leave_pictures_empty(patch):
+    # Not above: with numpy it would come before the number of threads is set.
+    from ensemble.reporting import figures
+
+    patch.setattr(figures, "svg_document", _empty_picture)
 
 
 def _empty_picture(canvas):

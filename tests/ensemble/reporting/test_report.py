@@ -238,6 +238,7 @@ def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
     assert [row.cells[0] for row in rows if row.cells[1] == CEILING] == ["ta"]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_boards_of_rows_that_were_fitted_on_are_marked_and_come_last(made):
     board = made.measured.boards["test"]
     boards = {"meta-validation": board, "meta-training": board}
@@ -523,6 +524,7 @@ def test_other_learners_stand_on_the_page_and_their_times_in_the_log(files, slim
     assert "other learners" not in page(changed(slim, learners=pd.DataFrame()))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_leak_marks_the_title_of_every_table_and_the_verdict(made, files):
     assert b"LEAKY" not in files["report.html"]
     assert json.loads(files["report.json"])["leaks"] == []
@@ -582,6 +584,7 @@ def test_what_was_measured_stays_unmarked_and_the_assessment_bears_the_marks(mad
     assert leaky.all_warnings == (*LEAKY.marks, *made.warnings)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_equal_reports_are_equal_files_whenever_and_wherever_they_are_made(made, files):
     times = made.measured.learners.assign(fit_seconds=9.0, predict_seconds=9.0)
     for command in ("fit_meta --artifacts a", "fit_meta --artifacts b"):
