@@ -3,6 +3,7 @@
 With one thread, small networks are quick, and numbers do not depend on the cores.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from files_in_memory import write_in_memory
 write_in_memory()
 
 # Fixtures are found by their names here.
-__all__ = ["chromium", "decoded_here", "open_page", "tiny_encoders"]
+__all__ = ["chromium", "decoded_here", "few_objects", "open_page", "tiny_encoders"]
 
 # It imports what takes long, for processes that are to be forked.
 collect_ignore = ["torture/imported.py"]
@@ -41,6 +42,18 @@ def tiny_encoders(tmp_path_factory):
 def decoded_here(monkeypatch):
     """Audio is decoded in the process of the test, which can then look inside."""
     monkeypatch.setenv("STACKEDMOS_SECONDS_PER_CLIP", "none")
+
+
+@pytest.fixture
+def few_objects():
+    """A collection of garbage looks at what the test makes, not at all that is here.
+
+    Where a device is full one is forced, and of all imported libraries it takes
+    longer than the test.
+    """
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True, scope="module")

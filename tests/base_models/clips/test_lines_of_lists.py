@@ -115,15 +115,19 @@ def test_words_after_the_labels_are_no_fault_and_an_eval_list_has_no_labels(tmp_
     assert clips["mi"].isna().all()
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("lists")
+
+
 @given(
-    st.lists(
+    texts=st.lists(
         st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
         min_size=1,
         max_size=8,
     )
 )
-def test_any_lines_give_clips_or_problems_with_their_place(tmp_path_factory, texts):
-    folder = tmp_path_factory.mktemp("lists")
+def test_any_lines_give_clips_or_problems_with_their_place(folder, texts):
     path = listed(folder, ["S1_P1.wav,3,3", *(f"S2_P{text}" for text in texts)])
     rows = collect_clips(path)
     assert len(rows.clips) + len(rows.problems.rows) == rows.problems.n_rows

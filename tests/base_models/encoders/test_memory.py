@@ -20,6 +20,8 @@ from base_models.encoders.memory import (
 from base_models.encoders.specs import EncoderSpec
 from base_models.errors import MachineFault
 
+pytestmark = pytest.mark.usefixtures("few_objects")
+
 SPEC = EncoderSpec(name="wide", kind="text", dim=1, licence="MIT")
 
 

@@ -75,7 +75,11 @@ def test_there_is_a_tiny_model_of_every_encoder_on_the_hub(tiny_encoders):
     assert set(tiny_encoders) == set(WEIGHTED)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize(
+    "name",
+    # Those with windows of real weights are checked on speech, in test_light_encoders.
+    [name for name in ENCODERS if name not in ("basic_pitch", "distillmos")],
+)
 def test_every_encoder_conforms(name, load, clips):
     items = (
         list(clips.values())

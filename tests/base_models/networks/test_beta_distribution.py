@@ -121,8 +121,8 @@ def test_the_loss_is_least_at_the_raters_own_distribution(name):
     ratings = 1 + 4 * np.random.default_rng(0).beta(2.0, 5.0, 4000)
     histogram = torch.from_numpy(bins.split(ratings).mean(0, keepdims=True)).float()
     logits = torch.zeros(1, learner.outputs, requires_grad=True)
-    optimizer = torch.optim.Adam([logits], lr=0.05)
-    for _ in range(500):
+    optimizer = torch.optim.Adam([logits], lr=0.2)
+    for _ in range(200):
         optimizer.zero_grad()
         loss_of(learner, logits, torch.tensor([3.0]), histogram).sum().backward()
         optimizer.step()
@@ -142,8 +142,8 @@ def test_raters_who_all_agree_are_learnt_as_nearly_one_bin(name, rating):
     learner, bins = criterion(name), ScoreBins()
     histogram = torch.from_numpy(bins.split([rating])).float()
     logits = torch.zeros(1, learner.outputs, requires_grad=True)
-    optimizer = torch.optim.Adam([logits], lr=0.2)
-    for _ in range(300):
+    optimizer = torch.optim.Adam([logits], lr=0.4)
+    for _ in range(100):
         optimizer.zero_grad()
         loss_of(learner, logits, torch.tensor([3.0]), histogram).sum().backward()
         assert torch.isfinite(logits.grad).all()

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,10 @@ from base_models.networks.criteria import (
 from base_models.networks.heads import CoralLayer
 
 SCORES = torch.tensor([1.0, 2.2, 3.0, 4.6, 5.0])
+OF_CRITERION = {
+    pickle.dumps(build_criterion(BaseConfig.preset(name))): name for name in MODELS
+}
+"""A preset with each criterion; most presets differ in their networks alone."""
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -36,14 +42,14 @@ def test_every_criterion_emits_distributions_and_a_loss_per_clip(name):
     assert rows.shape == (5, 20)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OF_CRITERION.values())
 def test_gradient_descent_on_the_logits_recovers_the_scores(name):
     """The coarse criteria recover them to within their own resolution; a softened mean
     leans inwards at the ends."""
     criterion = build_criterion(BaseConfig.preset(name))
     logits = torch.zeros(5, criterion.outputs, requires_grad=True)
-    optimizer = torch.optim.Adam([logits], lr=0.1)
-    for _ in range(400):
+    optimizer = torch.optim.Adam([logits], lr=0.3)
+    for _ in range(130):
         optimizer.zero_grad()
         loss_of(criterion, logits, SCORES).sum().backward()
         optimizer.step()

@@ -21,6 +21,8 @@ from base_models.training.device_clips import ResidentClips, UploadedClips
 from base_models.training.epochs import outputs_on_device, run_epoch
 from base_models.training.loop import raw_outputs, train_network
 
+pytestmark = pytest.mark.usefixtures("few_objects")
+
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda:0")
 WAITS_BY_NATURE = {"whisq_gromov_wasserstein": "POT solves it on the CPU"}

@@ -46,12 +46,12 @@ TABLES = {
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The 30 first clips of each split of a small demo corpus, and a store for their
+    """16 and 8 clips, two splits of a small demo corpus, and a store for their
     embeddings."""
     folder = tmp_path_factory.mktemp("demo")
-    clips = read_clips(write_demo(folder / "corpus", n_systems=6, n_prompts=12))
+    clips = read_clips(write_demo(folder / "corpus", n_systems=4, n_prompts=8))
     parts = {
-        split: clips[clips["split"] == split].head(30).reset_index(drop=True)
+        split: clips[clips["split"] == split].reset_index(drop=True)
         for split in ("train", "dev")
     }
     return parts, EmbeddingStore(folder / "embeddings")
@@ -59,7 +59,7 @@ def demo(tmp_path_factory):
 
 def fit(preset, demo, **settings):
     parts, store = demo
-    model = embedded_model(preset, {"batch_size": 10} | settings, store=store)
+    model = embedded_model(preset, {"batch_size": 8} | settings, store=store)
     ratings = ratings_for(preset, parts["train"], ASPECTS)
     return model.fit(parts["train"], parts["train"][ASPECTS], ratings=ratings)
 
@@ -118,7 +118,7 @@ def test_a_run_cut_off_after_an_epoch_and_resumed_ends_as_if_it_never_had_been(
             raise Stop
 
     parts, store = demo
-    settings = {"max_epochs": 3, "batch_size": 10}
+    settings = {"max_epochs": 3, "batch_size": 8}
     fixed = {
         "audio_encoder": "logmel",
         "text_encoder": "hashed_text",
@@ -166,7 +166,7 @@ def test_other_bins_reach_the_predictions(demo):
 def test_whisq_on_music_quality_alone_needs_no_prompt(demo):
     parts, store = demo
     train = parts["train"].drop(columns=["prompt", "ta"])
-    settings = {"max_epochs": 2, "batch_size": 10}
+    settings = {"max_epochs": 2, "batch_size": 8}
     model = NeuralMOS(
         "whisq", settings, "logmel", "nonsense", device="cpu", store=store
     ).fit(train, train[["mi"]])

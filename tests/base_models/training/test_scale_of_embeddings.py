@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from builders import clip_table, noises
@@ -14,7 +16,7 @@ from base_models.metrics.evaluate import srcc
 from base_models.pooled.pooled_mos import PooledMOS
 from base_models.training.neural_mos import NeuralMOS
 
-SETTINGS = {"learning_rate": 1e-3, "batch_size": 4, "max_epochs": 30, "patience": 30}
+SETTINGS = {"learning_rate": 2e-3, "batch_size": 4, "max_epochs": 12, "patience": 12}
 ASPECTS = ["mi", "ta"]
 
 
@@ -38,8 +40,9 @@ def clips(folder):
 
 @pytest.fixture(scope="module")
 def fit(folder, clips):
-    """Function that fits a model on an encoder of this module."""
+    """Function that fits a model on an encoder of this module, each only once."""
 
+    @functools.cache
     def fitted(encoder, preset="dora", text="hashed_text", **changes):
         common = {
             "audio_encoder": encoder,

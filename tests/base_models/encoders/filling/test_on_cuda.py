@@ -16,6 +16,8 @@ from base_models.encoders.filling.same_length import MOST_WAITING, SameLength
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import MachineFault
 
+pytestmark = pytest.mark.usefixtures("few_objects")
+
 RATE = 16_000
 SECONDS = (0.5, 0.5, 0.5, 1.0, 0.5, 0.7, 1.0)
 
