@@ -202,16 +202,27 @@ def _check_broken(
 
     A stray quote swallows all up to the next one, and a prompt with a line break looks
     the same to a reader. Swallowed rows show in their lines: each is as wide as a row,
-    with a number in the same column.
+    with a number in the same column, where the other rows have none but numbers.
     """
     lines = split_lines(text)
     width = Counter(map(len, grid.rows)).most_common(1)[0][0]
+    first_lines = {first for first, _ in broken}
+    whole = [
+        row
+        for row, number in zip(grid.rows, grid.numbers, strict=True)
+        if number not in first_lines and len(row) == width
+    ]
+    # The first of the whole rows may be the header, and some cells are empty.
+    of_numbers = [
+        column
+        for column in range(width)
+        if all(_is_number(row[column]) for row in whole[1:] if row[column])
+    ]
     for first, last in broken:
         rows = [line.split(separator) for line in lines[first - 1 : last]]
         are_rows = all(len(row) == width > 1 for row in rows)
         if are_rows and any(
-            all(parse_number(cell.strip(' "')) is not None for cell in column)
-            for column in zip(*rows, strict=True)
+            all(_is_number(row[column]) for row in rows) for column in of_numbers
         ):
             raise UsageError(
                 f"{grid.path}, line {first}: a quoted cell runs on to line {last} and "
@@ -219,6 +230,14 @@ def _check_broken(
             )
     starts = [first for first, _ in broken]
     grid.notes.append(f"line breaks kept within {counted(starts, 'row')}")
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell is a number, in quotes or without; half a pair belongs to text."""
+    bare = cell.strip()
+    if len(bare) > 1 and bare[0] == bare[-1] == '"':
+        bare = bare[1:-1]
+    return parse_number(bare) is not None
 
 
 def _are_equal(rows: Sequence[Sequence[str]]) -> bool:

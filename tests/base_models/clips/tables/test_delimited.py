@@ -188,6 +188,10 @@ def test_lists_of_other_suffixes_are_tables_too(tmp_path, name, text, columns):
         ),
         ("a.wav,3\nb.wav\n", r"line 2: 1 cells; the first row has 2"),
         ('id,p,mos\na,"x,3\nb,y",4\n', "line 2: a quoted cell runs on to line 3"),
+        (
+            'id,p,mos\nc,z,\nd,w,2\na,"x,3\nb,y",4\n',
+            "line 4: a quoted cell runs on to line 5",
+        ),
         ('id,p\na,"x\n', "line 2: not a well-formed row"),
         ("id,mos\na,3\n# x, y, z, w\n#4,5,6\n", r"line 4: 3 cells"),
         ('id,p\na,"' + "x" * 140_000 + '"\n', "more than 131,072 characters"),
@@ -197,6 +201,25 @@ def test_lists_of_other_suffixes_are_tables_too(tmp_path, name, text, columns):
 def test_what_is_no_table_is_refused_by_line(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [
+        # Numbers with a decimal comma, in quotes of their own.
+        ('id,p,v,mos,n\na,"1,5 1,5 1,5 two\nlines","1,5",3,4\n', "1,5 1,5 1,5 two"),
+        # Numbers where other rows have words.
+        ('id,p,mos\nb,sad,4\na,"1,2\n3,4,",3\nc,calm,5\n', "1,2"),
+        ('id,p\nb,sad\na,"1,2\n3,4"\nc,calm\n', "1,2"),
+    ],
+)
+def test_a_prompt_of_numbers_on_several_lines_is_no_swallowed_row(
+    tmp_path, text, prompt
+):
+    table = read(tmp_path, text)
+    assert any(cell.startswith(f"{prompt}\n") for cell in table.columns["p"])
+    (note,) = table.notes
+    assert "line breaks kept within" in note
 
 
 @pytest.mark.parametrize(
