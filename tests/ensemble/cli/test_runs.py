@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from commands import EMBEDDED, call, refused
+from commands import EMBEDDED, call, refused, small_demo
 
 from base_models.clips.demo.corpus import write_demo
 from base_models.clips.read_clips import read_clips
@@ -23,8 +23,7 @@ ONE_CPU = ("--device", "cpu", "--jobs", 1)
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "tree"
-    return write_demo(folder, n_systems=4, n_prompts=8)
+    return small_demo(tmp_path_factory.mktemp("runs") / "tree")
 
 
 @pytest.fixture
