@@ -75,6 +75,8 @@ def test_models_of_three_pairs_of_encoders_train_stack_and_score_by_command(
         tmp_path,
         *("--models", "dora:2", "whisq:1", "clap_baseline:1"),
         encoders=encoders,
+        # Of the 1500 frames of whisper, every 30th is aligned.
+        settings=["alignment_stride=30"],
     )
     assert "whisq: encoders whisper_padded=" in err
     assert {name for name, _ in encoded} == {
