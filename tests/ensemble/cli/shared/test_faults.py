@@ -16,8 +16,8 @@ from ensemble.cli.shared.exit_codes import run_command
 
 pytestmark = pytest.mark.usefixtures("finished")
 
-# One epoch is there when the signal is sent; the others would take a second or more.
-EPOCHS = ("max_epochs=10", "patience=10")
+# One epoch is there when the signal is sent; the others take a second at least.
+EPOCHS = ("max_epochs=20", "patience=20")
 
 
 def fit_base(place, *more, epochs=EPOCHS):
