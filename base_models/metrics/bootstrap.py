@@ -65,9 +65,10 @@ def prompt_codes(
 
 def crossed(system: ArrayLike, prompt: ArrayLike) -> bool:
     """Whether some prompt is shared by systems, which then are not independent."""
-    by_prompt = pd.Series(system).groupby(np.asarray(prompt))
-    is_shared = by_prompt.nunique() > 1
-    return bool(is_shared.any())
+    systems = np.asarray(system)
+    _, first, unit = np.unique(prompt, return_index=True, return_inverse=True)
+    first_system = systems[first][unit]
+    return bool((systems != first_system).any())
 
 
 def system_means(values: np.ndarray, system: np.ndarray) -> np.ndarray:

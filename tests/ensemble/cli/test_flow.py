@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import small_demo
 
-from base_models.clips.demo.corpus import write_demo
 from base_models.clips.read_clips import read_clips
 from base_models.config import BaseConfig
 from base_models.errors import UsageError
@@ -70,7 +70,7 @@ class Flow:
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory):
     root, preset = tmp_path_factory.mktemp("flow"), BaseConfig.preset
-    tree, art = write_demo(root / "tree", n_systems=4, n_prompts=8), root / "art"
+    tree, art = small_demo(root / "tree"), root / "art"
     words = [
         "--data",
         tree,
@@ -320,14 +320,11 @@ def test_a_stack_can_be_moved(flow, tmp_path):
 def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeypatch):
     planned = {}
 
-    def small(folder):
-        return write_demo(folder, n_systems=4, n_prompts=8)
-
     def plan_only(plan, workspace, watch, engine):
         planned["plan"] = plan
         return TrainedRuns(trained=(), failed={})
 
-    monkeypatch.setattr("base_models.clips.demo.corpus.write_demo", small)
+    monkeypatch.setattr("base_models.clips.demo.corpus.write_demo", small_demo)
     monkeypatch.setattr(
         "ensemble.training.train_base_models.train_base_models", plan_only
     )

@@ -96,10 +96,11 @@ def test_a_pushed_stack_scores_as_the_one_at_hand(place, stack, call_with_hub):
     assert "pushed to hub:ada/songs, commit" in err
     clips = sorted(place.tree.rglob("*.wav"))[:3]
     files = []
-    for name, word in (("here", stack), ("there", "hub:ada/songs")):
+    runs = {"here": (call, stack), "there": (call_with_hub, "hub:ada/songs")}
+    for name, (command, word) in runs.items():
         files.append(place.tmp / f"{name}.csv")
         options = ("--stack", word, "--artifacts", place.art, "-o", files[-1])
-        code, _, err = call_with_hub("predict_mos", *clips, *options)
+        code, _, err = command("predict_mos", *clips, *options)
         assert code == 0, err
     assert files[0].read_bytes() == files[1].read_bytes()
     # Their folders differ, and are of one stack by all that scores depend on.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from commands import EMBEDDED, call, refused
+from commands import EMBEDDED, call, refused, small_demo
 
 from base_models.clips.demo.corpus import write_demo
 from base_models.clips.read_clips import read_clips
@@ -23,8 +23,7 @@ ONE_CPU = ("--device", "cpu", "--jobs", 1)
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "tree"
-    return write_demo(folder, n_systems=4, n_prompts=8)
+    return small_demo(tmp_path_factory.mktemp("runs") / "tree")
 
 
 @pytest.fixture
@@ -76,6 +75,8 @@ def test_models_of_three_pairs_of_encoders_train_stack_and_score_by_command(
         tmp_path,
         *("--models", "dora:2", "whisq:1", "clap_baseline:1"),
         encoders=encoders,
+        # Of the 1500 frames of whisper, every 30th is aligned.
+        settings=["alignment_stride=30"],
     )
     assert "whisq: encoders whisper_padded=" in err
     assert {name for name, _ in encoded} == {

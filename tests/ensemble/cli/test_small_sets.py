@@ -13,8 +13,10 @@ from commands import EMBEDDED, call, refused, two_epochs
 
 from base_models.files import read_json
 from base_models.pooled.pooled_mos import PooledMOS
+from ensemble.training import model_sets
 
 ONE_CPU = ("--device", "cpu", "--jobs", 1)
+TWO_INNER_FOLDS = ("--set", "inner_folds=2")
 POOLED = {f"pooled_{name}-s0" for name in ("forest", "gp", "ridge", "svr")}
 
 
@@ -28,12 +30,18 @@ def fit_base(data, art, *more, models=("small",)):
     return call("fit_base", *words)
 
 
+def fit_quickly(data, art, *more, models=("small",)):
+    """As `fit_base`, with two epochs, and two folds wherever there are folds."""
+    with two_epochs(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_sets, "SMALL_FOLDS", 2)
+        return fit_base(data, art, *more, *TWO_INNER_FOLDS, models=models)
+
+
 @pytest.fixture(scope="module")
 def art(data, tmp_path_factory):
     """Artifacts of the set on the embedded encoders."""
     folder = tmp_path_factory.mktemp("small") / "art"
-    with two_epochs():
-        code, _, err = fit_base(data, folder, *EMBEDDED)
+    code, _, err = fit_quickly(data, folder, *EMBEDDED)
     assert code == 0, err
     assert "train 26" in err
     assert "dev 0" in err
@@ -104,8 +112,7 @@ def test_asking_for_dev_predictions_of_data_without_any_is_refused(art):
 
 def test_a_second_call_trains_nothing(art, data, monkeypatch):
     monkeypatch.setattr(PooledMOS, "fit", None)
-    with two_epochs():
-        code, _, err = fit_base(data, art, *EMBEDDED)
+    code, _, err = fit_quickly(data, art, *EMBEDDED)
     assert code == 0, err
     assert "nothing to do: all 5 base models are finished" in err
 
@@ -118,23 +125,23 @@ def test_an_interrupted_call_goes_on_with_what_is_not_finished(
 
     def interrupted(self, *args, **kwargs):
         calls.append(self.preset)
-        # Six fits are one run: all the clips, and five folds.
-        if len(calls) == 9:
+        # Three fits are one run: all the clips, and two folds.
+        if len(calls) == 5:
             raise KeyboardInterrupt
         return fit(self, *args, **kwargs)
 
     monkeypatch.setattr(PooledMOS, "fit", interrupted)
     models = ("pooled_ridge:1", "pooled_gp:1")
-    words = (*EMBEDDED, "--folds", 5, "--split", 0.85, 0, 0.15)
+    words = (*EMBEDDED, *TWO_INNER_FOLDS, "--folds", 2, "--split", 0.85, 0, 0.15)
     code, _, err = fit_base(data, tmp_path / "a", *words, models=models)
     assert (code, "Traceback" in err) == (130, False)
-    first = calls[:6]
+    first = calls[:3]
     assert len(set(first)) == 1
 
     code, _, err = fit_base(data, tmp_path / "a", *words, models=models)
     assert code == 0, err
     assert "(1 were there already)" in err
-    assert first[0] not in calls[9:]
+    assert first[0] not in calls[5:]
 
     code, _, err = fit_base(data, tmp_path / "b", *words, models=models)
     assert code == 0, err
@@ -173,7 +180,7 @@ def test_an_adapted_stack_of_pooled_models_is_fitted(art, stack, data, tmp_path)
 def named(data, tmp_path_factory):
     """Runs whose names say their encoder, and one of another family."""
     folder = tmp_path_factory.mktemp("named") / "art"
-    words = ["--text-encoder", "hashed_text", "--folds", 2, "--set", "inner_folds=2"]
+    words = ["--text-encoder", "hashed_text", "--folds", 2, *TWO_INNER_FOLDS]
     models = ("pooled_ridge@logmel:1", "pooled_gp@logmel:2")
     code, _, err = fit_base(data, folder, *words, models=models)
     assert code == 0, err
@@ -225,15 +232,14 @@ def test_the_set_and_a_model_beside_it_on_several_encoders(tmp_path):
     table["audio"] = [str(codec.parent / name) for name in table["audio"]]
     few = table.head(16)
     few.to_csv(tmp_path / "few.csv", index=False)
-    words = ["--aspects", "quality", "--folds", 2]
+    words = ["--aspects", "quality"]
     words += ["--audio-encoder", "logmel", "basic_pitch", "dora_l1=logmel"]
-    with two_epochs():
-        code, _, err = fit_base(
-            tmp_path / "few.csv",
-            tmp_path / "art",
-            *words,
-            models=("small", "dora_l1:1"),
-        )
+    code, _, err = fit_quickly(
+        tmp_path / "few.csv",
+        tmp_path / "art",
+        *words,
+        models=("small", "dora_l1:1"),
+    )
     assert code == 0, err
     assert "trained 10 of 10" in err
     configs = [

@@ -128,8 +128,9 @@ def test_a_stack_that_is_assessed_has_the_report_of_fit_meta(settings, tmp_path)
     ).fit(CLIPS, LABELS)
     report = fitted.assess({"test": test}, rivals=settings.rivals)
     assert values(report) == without_times(read_json(folder / "report.json"))
+    files = report.files()
     for name in ("metrics.csv", "answer.txt", "predictions-test.csv"):
-        assert report.files()[name] == (folder / name).read_bytes()
+        assert files[name] == (folder / name).read_bytes()
 
 
 @pytest.mark.parametrize("groups", [None, "prompt"])

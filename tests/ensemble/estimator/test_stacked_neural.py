@@ -226,7 +226,7 @@ def test_each_clip_is_encoded_once_however_many_base_models_and_folds(
     monkeypatch.setattr(Encoder, "encode", counted)
     store = {"folder": tmp_path, "memory": EmbeddingStore(), "none": None}[kind]
     stack = StackedMOS(
-        [(f"m{seed}", neural(store, seed)) for seed in range(3)], cv=2
+        [(f"m{seed}", neural(store, seed)) for seed in range(2)], cv=2
     ).fit(X, y)
     assert encoded == {"logmel": 36, "hashed_text": 2}
     assert all(model.store is store for _, model in stack.estimators_)

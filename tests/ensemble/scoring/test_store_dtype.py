@@ -4,9 +4,8 @@ import io
 
 import numpy as np
 import pandas as pd
-from commands import call
+from commands import call, small_demo
 
-from base_models.clips.demo.corpus import write_demo
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring.stack_source import StackSource, load_stack
 
@@ -26,7 +25,7 @@ def dtypes_in(embeddings):
 
 
 def test_scores_are_of_embeddings_as_the_stack_was_trained_on(tmp_path):
-    corpus = write_demo(tmp_path / "corpus", n_systems=4, n_prompts=8)
+    corpus = small_demo(tmp_path / "corpus")
     stack = fitted(corpus, tmp_path / "art", "--store-dtype", "float32")
     wav = min((corpus / "wav").iterdir())
     words = ["predict_mos", wav, "--stack", stack, "-o", "-"]

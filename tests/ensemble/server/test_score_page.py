@@ -40,13 +40,24 @@ def shown(client, address):
     raise AssertionError(answer.text)
 
 
+def score_three(client, wav, **fields):
+    """The address of an upload of three clips, one of them no audio."""
+    files = [("a.wav", wav(0)), ("no.wav", b"none" * 30), ("b.wav", wav(1))]
+    address = upload(client, *files, **fields)
+    assert shown(client, address).status_code == 200
+    return address
+
+
 @pytest.fixture
 def scored(client, wav):
     """The address of an upload of three clips, one of them no audio."""
-    files = [("a.wav", wav(0)), ("no.wav", b"none" * 30), ("b.wav", wav(1))]
-    address = upload(client, *files, attention="true")
-    assert shown(client, address).status_code == 200
-    return address
+    return score_three(client, wav)
+
+
+@pytest.fixture
+def pictured(client, wav):
+    """The address of such an upload with pictures, which take a second."""
+    return score_three(client, wav, attention="true")
 
 
 def test_the_form_says_its_limits_and_needs_no_script(client):
@@ -82,19 +93,19 @@ def test_names_and_prompts_are_text_whatever_they_hold(client, wav):
     assert "&lt;script&gt;alert" in text
 
 
-def test_clips_are_played_and_pictures_are_shown(client, scored, wav):
-    answer = client.get(f"{scored}/clips/0")
+def test_clips_are_played_and_pictures_are_shown(client, pictured, wav):
+    answer = client.get(f"{pictured}/clips/0")
     assert (answer.headers["content-type"], answer.content) == ("audio/wav", wav(0))
-    part = client.get(f"{scored}/clips/0", headers={"range": "bytes=0-3"})
+    part = client.get(f"{pictured}/clips/0", headers={"range": "bytes=0-3"})
     assert (part.status_code, part.content) == (206, b"RIFF")
     # What is no audio is never served as the page that it may be.
-    answer = client.get(f"{scored}/clips/1")
+    answer = client.get(f"{pictured}/clips/1")
     assert answer.headers["content-type"] == "application/octet-stream"
-    picture = client.get(f"{scored}/pictures/0/0")
+    picture = client.get(f"{pictured}/pictures/0/0")
     assert picture.headers["content-type"] == "image/png"
     assert picture.content.startswith(b"\x89PNG")
     for path in ("clips/9", "pictures/9/0", "pictures/0/9", "pictures/1/0"):
-        assert client.get(f"{scored}/{path}").status_code == 404
+        assert client.get(f"{pictured}/{path}").status_code == 404
 
 
 def test_two_clips_stand_side_by_side(client, scored):
@@ -124,13 +135,13 @@ def test_a_difference_and_its_chance_turn_round_with_the_clips(client, scored):
         assert one.preferred == pytest.approx(1 - other.preferred)
 
 
-def test_what_is_deleted_is_gone(client, scored):
+def test_what_is_deleted_is_gone(client, pictured):
     folder = client.app.state.intake.uploads.root
     assert list(folder.iterdir())
-    answer = client.post(f"{scored}/delete", headers=PAGE)
+    answer = client.post(f"{pictured}/delete", headers=PAGE)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert not list(folder.iterdir())
-    answer = client.get(scored, headers=PAGE)
+    answer = client.get(pictured, headers=PAGE)
     assert answer.status_code == 404
     assert "Score the clips again" in answer.text
 

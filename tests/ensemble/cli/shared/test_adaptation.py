@@ -1,6 +1,7 @@
 """``fit_meta --adapt``: what is kept is written and said, and nothing else is."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -33,24 +34,33 @@ def predictions(n, seed, shift=0.0):
     return frame.assign(**noisy)
 
 
-@pytest.fixture
-def place(tmp_path):
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
     """A folder with a fitted stack of predictions, and rated clips of another test."""
-    predictions(60, 0).to_csv(tmp_path / "old.csv", index=False)
-    code, out, err = call(
+    folder = tmp_path_factory.mktemp("fitted")
+    predictions(60, 0).to_csv(folder / "old.csv", index=False)
+    code, _, err = call(
         "fit_meta",
         "--predictions",
-        tmp_path / "old.csv",
+        folder / "old.csv",
         "--rivals",
         "--artifacts",
-        tmp_path / "art",
+        folder / "art",
     )
     assert code == 0, err
     new = predictions(40, 1, shift=0.7)
-    new.drop(columns="mos").to_csv(tmp_path / "new.csv", index=False)
-    new[["clip_id", "system_id", "mos"]].to_csv(tmp_path / "mos.csv", index=False)
-    tmp_path.joinpath("stack").write_text(out.splitlines()[-1])
-    return tmp_path
+    new.drop(columns="mos").to_csv(folder / "new.csv", index=False)
+    new[["clip_id", "system_id", "mos"]].to_csv(folder / "mos.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def place(fitted, tmp_path):
+    """A copy of that folder for one test, which names its stack in a file."""
+    place = shutil.copytree(fitted, tmp_path / "place")
+    (stack,) = (place / "art" / "meta").iterdir()
+    place.joinpath("stack").write_text(str(stack))
+    return place
 
 
 def adapt(place, *words, labels="mos.csv"):

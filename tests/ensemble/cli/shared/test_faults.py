@@ -9,13 +9,20 @@ import resource
 import signal
 
 import pytest
-from commands import PRESET, call, refused, start, wait_until
+from commands import call, refused, start, wait_until
 
-from base_models.config import BaseConfig
 from base_models.errors import UsageError
 from ensemble.cli.shared.exit_codes import run_command
 
 pytestmark = pytest.mark.usefixtures("finished")
+
+# One epoch is there when the signal is sent; the others take a second at least.
+EPOCHS = ("max_epochs=20", "patience=20")
+
+
+def fit_base(place, *more, epochs=EPOCHS):
+    """Words of a run that this process and another are to train alike."""
+    return place.fit_base(place.tree, "--aspects", "mi", *more, "--set", *epochs)
 
 
 def limit():
@@ -40,9 +47,8 @@ def test_an_error_is_one_line_of_at_most_500_characters(capsys, word):
     assert "\x1b" not in said
 
 
-def test_a_full_disk_is_one_line_and_the_rerun_finishes(place, monkeypatch):
-    monkeypatch.setattr(BaseConfig, "preset", PRESET)  # as in the other process
-    words = place.fit_base(place.tree, "--aspects", "mi", "--jobs", 1)
+def test_a_full_disk_is_one_line_and_the_rerun_finishes(place):
+    words = fit_base(place, "--jobs", 1, epochs=("max_epochs=2",))
     running = start(*words, preexec_fn=limit)
     out, err = running.communicate(timeout=100)
     assert running.returncode == 5
@@ -103,12 +109,7 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
 @pytest.fixture(scope="module")
 def uninterrupted(finished):
     """Prediction tables of a run that nobody stopped."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseConfig, "preset", PRESET)
-        assert (
-            call(*finished.fit_base(finished.tree, "--aspects", "mi", "--jobs", 1))[0]
-            == 0
-        )
+    assert call(*fit_base(finished, "--jobs", 1))[0] == 0
     return tables(finished.tmp / "new")
 
 
@@ -120,11 +121,8 @@ def tables(folder):
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGKILL", -9)])
-def test_a_stopped_run_goes_on_to_the_same_bytes(
-    place, uninterrupted, monkeypatch, number, code
-):
-    monkeypatch.setattr(BaseConfig, "preset", PRESET)
-    words = place.fit_base(place.tree, "--aspects", "mi", "--jobs", 1)
+def test_a_stopped_run_goes_on_to_the_same_bytes(place, uninterrupted, number, code):
+    words = fit_base(place, "--jobs", 1)
     running = start(*words)
     new = place.tmp / "new"
     wait_until(lambda: list(new.glob("base/*/progress.json")), running)
@@ -145,9 +143,8 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     assert tables(place.tmp / "new") == uninterrupted
 
 
-def test_ctrl_c_with_worker_processes_keeps_what_is_finished(place, monkeypatch):
-    monkeypatch.setattr(BaseConfig, "preset", PRESET)
-    words = place.fit_base(place.tree, "--aspects", "mi", "--models", "dora:3")
+def test_ctrl_c_with_worker_processes_keeps_what_is_finished(place):
+    words = fit_base(place, "--models", "dora:3")
     running = start(*words, "--jobs", 2)
     new = place.tmp / "new"
     wait_until(lambda: list(new.glob("base/*/manifest.json")), running)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from commands import call, short_settings
+from commands import call, short_settings, small_demo
 from plugins import importable, write_affine
 
-from base_models.clips.demo.corpus import write_demo
 from ensemble.training.checks.constant_models import ConstantModel, constant_sentence
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return write_demo(tmp_path_factory.mktemp("demo") / "tree", 4, 8)
+    return small_demo(tmp_path_factory.mktemp("demo") / "tree")
 
 
 def test_a_model_of_embeddings_that_are_too_small_is_named(tree, tmp_path):

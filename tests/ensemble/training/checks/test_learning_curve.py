@@ -51,8 +51,6 @@ def test_what_can_be_learnt_is_measured_and_better_than_a_constant(curve):
 
 
 def test_the_same_clips_give_the_same_curve_in_any_order(frame, curve):
-    again = learning_curve(frame, CurveSetup(draws=2)).aspects[0]
-    assert again.to_json() == curve.to_json()
     turned = frame.sample(frac=1, random_state=1).reset_index(drop=True)
     turned.attrs["aspects"] = ["mos"]
     assert learning_curve(turned, CurveSetup(draws=2)).aspects[0].to_json() == (
@@ -90,7 +88,7 @@ def test_clips_that_cannot_be_read_are_set_aside(frame, tmp_path):
     damaged = frame.copy()
     damaged.attrs["aspects"] = ["mos"]
     damaged.loc[3, "audio"] = str(broken)
-    found = learning_curve(damaged, CurveSetup(draws=2))
+    found = learning_curve(damaged, CurveSetup(draws=1))
     assert [clip.clip_id for clip in found.set_aside] == ["c03"]
     assert found.aspects[0].clips == 47
 
