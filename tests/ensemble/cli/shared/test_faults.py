@@ -17,7 +17,7 @@ from ensemble.cli.shared.exit_codes import run_command
 pytestmark = pytest.mark.usefixtures("finished")
 
 # One epoch is there when the signal is sent; the others take a second at least.
-EPOCHS = ("max_epochs=20", "patience=20")
+EPOCHS = ("max_epochs=30", "patience=30")
 
 
 def fit_base(place, *more, epochs=EPOCHS):
