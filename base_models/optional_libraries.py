@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -67,6 +68,7 @@ EXTRA_OF_LIBRARY = {
     "python_multipart": _SERVE,
 }
 """Import name of each optional library → the extra that brings it."""
+_NOT_LOADED = "Could not load this library: "
 
 
 def is_installed(library: str) -> bool:
@@ -112,6 +114,38 @@ def missing_library(library: str) -> MissingLibrary:
         f"{install_command_of(extra)}",
         library,
     )
+
+
+def unusable_library(error: BaseException) -> MissingLibrary | None:
+    """Error about a library that is installed and cannot be loaded, or None.
+
+    A compiled part of it was made for another version of a library that it needs.
+
+    Parameters
+    ----------
+    error : what an import raised
+
+    Examples
+    --------
+    >>> error = OSError("Could not load this library: /lib/torchaudio/lib/audio.so")
+    >>> print(unusable_library(error))  # doctest: +ELLIPSIS
+    Base models and their encoders need torchaudio, ... the libraries it needs; run: ...
+    """
+    file = ""
+    if isinstance(error, ImportError):
+        file = error.path or ""
+    # As torch says it, which loads such parts of other libraries by itself.
+    elif isinstance(error, OSError) and str(error).startswith(_NOT_LOADED):
+        file = str(error).removeprefix(_NOT_LOADED)
+    for folder in reversed(Path(file).parts[:-1]):
+        if folder in EXTRA_OF_LIBRARY:
+            extra = EXTRA_OF_LIBRARY[folder]
+            return MissingLibrary(
+                f"{extra.work} need {folder}, which is installed but does not fit "
+                f"the libraries it needs; run: {install_command_of(extra)}",
+                folder,
+            )
+    return None
 
 
 def install_command_of(extra: Extra) -> str:

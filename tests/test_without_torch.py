@@ -253,6 +253,29 @@ def test_an_extra_that_is_there_in_part_is_named_too(module, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "library"),
+    [
+        (OSError("Could not load this library: /s/torchaudio/lib/a.so"), "torchaudio"),
+        (ImportError("undefined symbol: f", path="/s/onnxruntime/a.so"), "onnxruntime"),
+        (ImportError("cannot import name 'f' from 'ours'", path="/s/ours.py"), ""),
+        (OSError("no such library: torchaudio"), ""),
+    ],
+)
+def test_a_library_that_does_not_fit_the_others_is_named_with_its_extra(
+    error, library, capsys
+):
+    def command(argv):
+        raise error
+
+    code = run_command(command)
+    said = capsys.readouterr().err
+    assert code == (2 if library else 1)
+    assert (f"need {library}, which is installed but does not fit" in said) == bool(
+        library
+    )
+
+
 def test_every_extra_that_is_named_exists():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]

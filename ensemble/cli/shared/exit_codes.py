@@ -26,7 +26,11 @@ from base_models.errors import (
     machine_fault,
     some,
 )
-from base_models.optional_libraries import EXTRA_OF_LIBRARY, missing_library
+from base_models.optional_libraries import (
+    EXTRA_OF_LIBRARY,
+    missing_library,
+    unusable_library,
+)
 from base_models.processes.garbage import skip_last_collection
 from ensemble.cli.shared.clip_tables.problem_list import (
     list_problems_in,
@@ -168,6 +172,9 @@ def _fail_unexpectedly(error: Exception) -> int:
     library = (getattr(error, "name", None) or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and library in EXTRA_OF_LIBRARY:
         return fail(str(missing_library(library)), USAGE)
+    unusable = unusable_library(error)
+    if unusable is not None:
+        return fail(str(unusable), USAGE)
     return fail(
         f"{type(error).__name__}: {error} (STACKEDMOS_DEBUG=1 shows where)",
         UNEXPECTED_FAILURE,
