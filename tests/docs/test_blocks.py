@@ -13,6 +13,8 @@ import pytest
 from commands import call, short_settings, two_epochs
 from page_blocks import DOCS, LANGUAGES, PAGES, ROOT, Reader, blocks_of, write_launchers
 
+from ensemble.training import model_sets
+
 ENCODERS_PAGE = DOCS / "how-to" / "encoders.md"
 """Its package is installed and run by ``tests/test_encoders_page.py``."""
 RUN_HERE = [page for page in PAGES if page != ENCODERS_PAGE]
@@ -40,6 +42,7 @@ def desk(tmp_path_factory):
     folder = _example_files()(tmp_path_factory.mktemp("desk") / "files")
     with pytest.MonkeyPatch.context() as patch, two_epochs(), short_settings(EPOCHS):
         patch.chdir(folder)
+        _two_folds(patch)
         _without_weights(patch, tmp_path_factory)
         for command, *words in BASE_MODELS:
             # In this process, where training is short.
@@ -62,10 +65,16 @@ def _without_weights(patch, tmp_path_factory):
     patch.setenv("STACKEDMOS_CACHE", str(tmp_path_factory.mktemp("no-weights")))
 
 
+def _two_folds(patch):
+    """Let the set of models for small tests predict out of two folds, in less time."""
+    patch.setattr(model_sets, "SMALL_FOLDS", 2)
+
+
 @pytest.fixture
 def reader(desk, launchers, tmp_path, tmp_path_factory, monkeypatch):
     folder = tmp_path / "desk"
     _without_weights(monkeypatch, tmp_path_factory)
+    _two_folds(monkeypatch)
     shutil.copytree(desk, folder)
     monkeypatch.chdir(folder)
     # What a page writes into the home folder stays here.
