@@ -69,6 +69,8 @@ EXTRA_OF_LIBRARY = {
 }
 """Import name of each optional library → the extra that brings it."""
 _NOT_LOADED = "Could not load this library: "
+_COMPILED = (".so", ".pyd", ".dylib", ".dll")
+_INSTALLED = "site-packages"
 
 
 def is_installed(library: str) -> bool:
@@ -137,7 +139,15 @@ def unusable_library(error: BaseException) -> MissingLibrary | None:
     # As torch says it, which loads such parts of other libraries by itself.
     elif isinstance(error, OSError) and str(error).startswith(_NOT_LOADED):
         file = str(error).removeprefix(_NOT_LOADED)
-    for folder in reversed(Path(file).parts[:-1]):
+    path = Path(file)
+    if not path.name.endswith(_COMPILED):
+        return None
+    folders = path.parts[:-1]
+    # Folders above the installation may have the name of a library.
+    if _INSTALLED in folders:
+        start = len(folders) - folders[::-1].index(_INSTALLED)
+        folders = folders[start : start + 1]
+    for folder in reversed(folders):
         if folder in EXTRA_OF_LIBRARY:
             extra = EXTRA_OF_LIBRARY[folder]
             return MissingLibrary(

@@ -195,9 +195,10 @@ def small_demo(folder):
 
 
 def _exchange_stores(artifacts):
-    """Fill the stores of new artifacts with what they held elsewhere; keep what is new.
+    """Give new artifacts the stores of the first ones of this process, or keep these.
 
-    They are addressed by content: clips that many places have are embedded once.
+    It is called before they are filled and after. Entries are addressed by content, so
+    that the clips of `small_demo` are embedded once.
     """
     for name in ("embeddings", "fingerprints"):
         for source, target in (

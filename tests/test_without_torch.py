@@ -259,6 +259,8 @@ def test_an_extra_that_is_there_in_part_is_named_too(module, capsys):
         (OSError("Could not load this library: /s/torchaudio/lib/a.so"), "torchaudio"),
         (ImportError("undefined symbol: f", path="/s/onnxruntime/a.so"), "onnxruntime"),
         (ImportError("cannot import name 'f' from 'ours'", path="/s/ours.py"), ""),
+        (ImportError("no 'f'", path="/s/transformers/__init__.py"), ""),
+        (ImportError("no f", path="/home/torch/site-packages/scipy/a.so"), ""),
         (OSError("no such library: torchaudio"), ""),
     ],
 )

@@ -1,8 +1,7 @@
 """What one pass of each published encoder costs at its full size, read from a file.
 
-Counting takes ten seconds for all of them and imports every encoder. It is done once,
-by ``python -m base_models.encoders.full_size``, and again by who changes an encoder; a
-test compares the file with what is counted.
+Counting takes ten seconds for all of them and imports every encoder, so that it is done
+once, by `base_models.encoders.full_size`. A test compares the file with the counts.
 """
 
 from __future__ import annotations

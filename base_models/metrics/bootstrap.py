@@ -63,12 +63,16 @@ def prompt_codes(
     return codes
 
 
-def crossed(system: ArrayLike, prompt: ArrayLike) -> bool:
-    """Whether some prompt is shared by systems, which then are not independent."""
-    systems = np.asarray(system)
-    _, first, unit = np.unique(prompt, return_index=True, return_inverse=True)
-    first_system = systems[first][unit]
-    return bool((systems != first_system).any())
+def crossed(system: np.ndarray, prompt: np.ndarray) -> bool:
+    """Whether some prompt is shared by systems, which then are not independent.
+
+    Parameters
+    ----------
+    system, prompt : (n,) codes
+    """
+    _, first, code = np.unique(prompt, return_index=True, return_inverse=True)
+    first_system = system[first][code]
+    return bool((system != first_system).any())
 
 
 def system_means(values: np.ndarray, system: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from base_models.clips.tables.formulas import original_cell
 from base_models.clips.tables.grid import Grid, counted
 from base_models.clips.tables.header import is_known_name
 from base_models.clips.tables.limits import MAX_CELLS, MAX_ROWS, check_extent
+from base_models.clips.tables.notation import MISSING
 from base_models.clips.tables.separators import (
     rows_of,
     sample_of,
@@ -206,30 +207,42 @@ def _check_broken(
     """
     lines = split_lines(text)
     width = Counter(map(len, grid.rows)).most_common(1)[0][0]
-    first_lines = {first for first, _ in broken}
-    whole = [
-        row
-        for row, number in zip(grid.rows, grid.numbers, strict=True)
-        if number not in first_lines and len(row) == width
-    ]
-    # The first of the whole rows may be the header, and some cells are empty.
-    of_numbers = [
-        column
-        for column in range(width)
-        if all(_is_number(row[column]) for row in whole[1:] if row[column])
-    ]
+    suspects = []
     for first, last in broken:
         rows = [line.split(separator) for line in lines[first - 1 : last]]
-        are_rows = all(len(row) == width > 1 for row in rows)
-        if are_rows and any(
-            all(_is_number(row[column]) for row in rows) for column in of_numbers
-        ):
+        if all(len(row) == width > 1 for row in rows):
+            suspects.append((first, last, rows))
+    of_numbers = _columns_of_numbers(grid, broken, width) if suspects else []
+    for first, last, rows in suspects:
+        if any(all(_is_number(row[column]) for row in rows) for column in of_numbers):
             raise UsageError(
                 f"{grid.path}, line {first}: a quoted cell runs on to line {last} and "
                 "holds what looks like rows; close it on its own line."
             )
     starts = [first for first, _ in broken]
     grid.notes.append(f"line breaks kept within {counted(starts, 'row')}")
+
+
+def _columns_of_numbers(
+    grid: Grid, broken: Sequence[tuple[int, int]], width: int
+) -> list[int]:
+    """Columns in which whole rows have numbers alone, but for what is missing."""
+    first_lines = {first for first, _ in broken}
+    whole = [
+        row
+        for row, number in zip(grid.rows, grid.numbers, strict=True)
+        if number not in first_lines and len(row) == width
+    ]
+    # The first of them may be the header.
+    return [
+        column
+        for column in range(width)
+        if all(
+            _is_number(row[column])
+            for row in whole[1:]
+            if row[column].strip().lower() not in MISSING
+        )
+    ]
 
 
 def _is_number(cell: str) -> bool:

@@ -28,6 +28,7 @@ def test_every_encoder_with_weights_has_its_full_size_stated():
 
 @pytest.mark.parametrize("name", FULL_SIZE)
 def test_the_file_of_costs_holds_what_is_counted(name):
+    """After a change, ``python -m base_models.encoders.full_size`` writes it anew."""
     assert full_size_cost(name) == count_full_size(name)
 
 

@@ -77,7 +77,7 @@ def test_there_is_a_tiny_model_of_every_encoder_on_the_hub(tiny_encoders):
 
 @pytest.mark.parametrize(
     "name",
-    # Those with windows of real weights are checked on speech, in test_light_encoders.
+    # These two have published weights alone, see test_light_encoders.
     [name for name in ENCODERS if name not in ("basic_pitch", "distillmos")],
 )
 def test_every_encoder_conforms(name, load, clips):

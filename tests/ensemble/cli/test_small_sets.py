@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from commands import EMBEDDED, call, refused, two_epochs
 
 from base_models.files import read_json
 from base_models.pooled.pooled_mos import PooledMOS
+from ensemble.cli import fit_base as fit_base_command
 from ensemble.training import model_sets
 
 ONE_CPU = ("--device", "cpu", "--jobs", 1)
@@ -108,6 +110,13 @@ def test_runs_are_listed_with_what_they_predict_out_of_fold(art, tmp_path):
 
 def test_asking_for_dev_predictions_of_data_without_any_is_refused(art):
     refused(2, call("fit_meta", "--artifacts", art, "--cv", "dev"), "dev")
+
+
+def test_the_set_is_predicted_out_of_five_folds_as_the_help_says():
+    asked = Namespace(folds=None, models=["small", "dora_l1:1"])
+    assert fit_base_command._folds(asked) == 5
+    _, out, _ = call("fit_base", "--help")
+    assert "default: 5 with --models small" in " ".join(out.split())
 
 
 def test_a_second_call_trains_nothing(art, data, monkeypatch):

@@ -51,7 +51,7 @@ def test_windows_cover_the_clip_overlap_as_stated_and_end_with_it(seconds, hop):
 
 
 @settings(deadline=None)
-# Of a clip of many more windows each has about the weight that is tolerated.
+# Of many more windows, each weighs less than the tolerance, and nothing could fail.
 @given(seconds=st.floats(31, 300), hop=st.floats(1, USED_SECONDS))
 def test_the_weights_count_each_second_of_the_clip_once(seconds, hop):
     starts = np.array(window_starts(seconds, hop))

@@ -189,8 +189,8 @@ def test_lists_of_other_suffixes_are_tables_too(tmp_path, name, text, columns):
         ("a.wav,3\nb.wav\n", r"line 2: 1 cells; the first row has 2"),
         ('id,p,mos\na,"x,3\nb,y",4\n', "line 2: a quoted cell runs on to line 3"),
         (
-            'id,p,mos\nc,z,\nd,w,2\na,"x,3\nb,y",4\n',
-            "line 4: a quoted cell runs on to line 5",
+            'id,p,mos\nc,z,1\nd,w,NA\ne,w, \na,"x,3\nb,y",4\n',
+            "line 5: a quoted cell runs on to line 6",
         ),
         ('id,p\na,"x\n', "line 2: not a well-formed row"),
         ("id,mos\na,3\n# x, y, z, w\n#4,5,6\n", r"line 4: 3 cells"),

@@ -16,7 +16,7 @@ from ensemble.cli.shared.exit_codes import run_command
 
 pytestmark = pytest.mark.usefixtures("finished")
 
-# One epoch is there when the signal is sent; the others take a second at least.
+# Enough epochs that a run, or the models after the first, go on as the signal is sent.
 EPOCHS = ("max_epochs=30", "patience=30")
 
 
